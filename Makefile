@@ -1,0 +1,48 @@
+# `make demo` runs a command as a systemd unit; `make test` tests. Where systemd does
+# not run, both boot a private one in a container (needs root): see tests/sandbox/run.
+
+CARGO ?= cargo
+SANDBOX = tests/sandbox
+
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
+help:
+	@echo 'make demo    run a command as a transient unit'
+	@echo 'make test    test everything on this systemd version'
+	@echo 'make matrix  the integration tests on systemd 252, 257 and 262'
+	@echo 'make bench   measure, and write benches/RESULTS.md'
+	@echo 'make check   format, lints, documentation'
+	@echo 'make setup   install what building and testing needs'
+	@echo 'make clean   remove what was built'
+
+# On this machine's own systemd if it runs: a demo unit does it no harm.
+demo:
+	@$(SANDBOX)/setup demo
+	$(CARGO) build --locked --example sdrun
+	SDRUN_HOST=1 $(CARGO) run --quiet --locked --example sdrun -- --wait --pipe /bin/uname -a
+
+test:
+	@$(SANDBOX)/setup test
+	$(SANDBOX)/selftest
+	$(CARGO) test --workspace --locked --no-fail-fast
+
+matrix:
+	@$(SANDBOX)/setup matrix
+	$(SANDBOX)/matrix
+
+bench:
+	@$(SANDBOX)/setup bench
+	$(CARGO) bench --workspace --locked
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --locked --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --locked --no-deps
+
+setup:
+	@$(SANDBOX)/setup matrix
+
+clean:
+	$(CARGO) clean
+
+.PHONY: help demo test matrix bench check setup clean

@@ -1,0 +1,20 @@
+//! Turns the version of libsystemd into cfgs: `libsystemd_248` is set where the installed
+//! libsystemd is 248 or newer. sdrun-sys has asked pkg-config for it and hands it on.
+
+/// Versions that brought a function which sdrun calls where it is there, and reports as
+/// `Error::Unsupported` where it is not.
+const STEPS: &[u32] = &[248];
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let version: u32 = std::env::var("DEP_SDRUN_SYS_VERSION")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .expect("sdrun-sys's build script reports libsystemd's version as a number");
+    for step in STEPS {
+        println!("cargo::rustc-check-cfg=cfg(libsystemd_{step})");
+        if version >= *step {
+            println!("cargo::rustc-cfg=libsystemd_{step}");
+        }
+    }
+}

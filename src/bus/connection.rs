@@ -1,0 +1,317 @@
+//! One connection to a bus or to a service manager's private socket.
+
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, c_int};
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::ptr::{self, NonNull};
+use std::time::Duration;
+
+use bitflags::bitflags;
+use nix::errno::Errno;
+use nix::time::{ClockId, clock_gettime};
+use sdrun_sys as sys;
+
+use super::{Message, check};
+use crate::error::{Error, Result};
+
+/// Where to connect to.
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    /// The system bus (`DBUS_SYSTEM_BUS_ADDRESS` or its usual socket).
+    System,
+    /// The user's bus (`DBUS_SESSION_BUS_ADDRESS` or `$XDG_RUNTIME_DIR/bus`).
+    User,
+    /// The system bus of a container or of `.host`. Opening it forks and waits.
+    Machine(CString),
+    /// The bus of a user in a container or of `.host`. Opening it forks and waits.
+    UserMachine(CString),
+    /// Any bus daemon, by D-Bus address.
+    Bus(CString),
+    /// A peer without a bus daemon between, by D-Bus address.
+    Peer(CString),
+}
+
+impl Target {
+    /// Whether opening it can block, so that it belongs on a blocking thread.
+    pub fn blocks(&self) -> bool {
+        matches!(self, Target::Machine(_) | Target::UserMachine(_))
+    }
+}
+
+bitflags! {
+    /// What a connection waits for, as `sd_bus_get_events` says it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) struct Interest: c_int {
+        const READABLE = nix::libc::POLLIN as c_int;
+        const WRITABLE = nix::libc::POLLOUT as c_int;
+    }
+}
+
+/// What one call of [`Bus::process`] did.
+#[derive(Debug)]
+pub(crate) enum Step<'b> {
+    /// A message arrived.
+    Message(Message<'b>),
+    /// Something was done; there may be more.
+    Progress,
+    /// Nothing is left to do until the descriptor or the timeout says so.
+    Idle,
+}
+
+/// A connection. It may move between threads but be used by one at a time (`Send`, not `Sync`): it belongs
+/// behind a lock.
+pub(crate) struct Bus {
+    raw: NonNull<sys::sd_bus>,
+    parked: RefCell<Vec<Option<NonNull<sys::sd_bus_message>>>>,
+}
+
+/// A message that was left with its bus by [`Bus::park`], to be taken up again later.
+#[derive(Debug)]
+pub(crate) struct Parked(usize);
+
+// SAFETY: an sd_bus has no thread affinity, only counts that are not atomic. All references to it and to its
+// messages are held by this value (`raw`, `parked`) or by `Message`s, which borrow it; it is not Sync, so
+// while a `Message` lives it can be neither moved to another thread nor used from one.
+unsafe impl Send for Bus {}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus").finish_non_exhaustive()
+    }
+}
+
+impl Bus {
+    /// Opens a connection and begins its handshake, which [`process`](Bus::process) carries on.
+    pub fn open(target: &Target) -> Result<Self> {
+        match target {
+            Target::System => Self::opened("open the system bus", |raw| {
+                // SAFETY: `raw` is a place for the new bus.
+                unsafe { sys::sd_bus_open_system(raw) }
+            }),
+            Target::User => Self::opened("open the user bus", |raw| {
+                // SAFETY: as above.
+                unsafe { sys::sd_bus_open_user(raw) }
+            }),
+            Target::Machine(name) => Self::opened("open the machine's bus", |raw| {
+                // SAFETY: as above, and a NUL-terminated name.
+                unsafe { sys::sd_bus_open_system_machine(raw, name.as_ptr()) }
+            }),
+            Target::UserMachine(name) => Self::open_user_machine(name),
+            Target::Bus(address) => Self::open_address(address, true),
+            Target::Peer(address) => Self::open_address(address, false),
+        }
+    }
+
+    #[cfg(libsystemd_248)]
+    fn open_user_machine(name: &CStr) -> Result<Self> {
+        Self::opened("open the bus of a machine's user", |raw| {
+            // SAFETY: `raw` is a place for the new bus, the name NUL-terminated.
+            unsafe { sys::sd_bus_open_user_machine(raw, name.as_ptr()) }
+        })
+    }
+
+    #[cfg(not(libsystemd_248))]
+    fn open_user_machine(_name: &CStr) -> Result<Self> {
+        Err(Error::Unsupported { what: "the user manager of a machine (sd_bus_open_user_machine)", since: 248 })
+    }
+
+    fn open_address(address: &CStr, bus_client: bool) -> Result<Self> {
+        let bus = Self::opened("sd_bus_new", |raw| {
+            // SAFETY: `raw` is a place for the new bus.
+            unsafe { sys::sd_bus_new(raw) }
+        })?;
+        // SAFETY (all three): a live bus that was not started yet; the address is copied.
+        check("set the D-Bus address", unsafe { sys::sd_bus_set_address(bus.as_raw(), address.as_ptr()) })?;
+        // SAFETY: as above.
+        check("sd_bus_set_bus_client", unsafe { sys::sd_bus_set_bus_client(bus.as_raw(), bus_client.into()) })?;
+        // SAFETY: as above.
+        check("connect", unsafe { sys::sd_bus_start(bus.as_raw()) })?;
+        Ok(bus)
+    }
+
+    /// The two ends of a connection over a socket pair: the client's, and the one of a server that a test
+    /// scripts.
+    #[cfg(test)]
+    pub fn pair() -> Result<(Self, Self)> {
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+        use std::os::fd::IntoRawFd;
+
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)
+                .map_err(|errno| Error::system("socketpair", errno))?;
+        let end = |fd: std::os::fd::OwnedFd, server: bool| -> Result<Self> {
+            // SAFETY: `raw` is a place for the new bus.
+            let bus = Self::opened("sd_bus_new", |raw| unsafe { sys::sd_bus_new(raw) })?;
+            let fd = fd.into_raw_fd();
+            // SAFETY: a live bus that was not started yet, which takes the descriptor over.
+            check("sd_bus_set_fd", unsafe { sys::sd_bus_set_fd(bus.as_raw(), fd, fd) })?;
+            if server {
+                let id = sys::sd_id128_t::from([7; 16]);
+                // SAFETY: a live bus that was not started yet.
+                check("sd_bus_set_server", unsafe { sys::sd_bus_set_server(bus.as_raw(), 1, id) })?;
+            }
+            // SAFETY: a live bus that was not started yet.
+            check("sd_bus_start", unsafe { sys::sd_bus_start(bus.as_raw()) })?;
+            Ok(bus)
+        };
+        Ok((end(ours, false)?, end(theirs, true)?))
+    }
+
+    fn opened(operation: &'static str, open: impl FnOnce(*mut *mut sys::sd_bus) -> c_int) -> Result<Self> {
+        let mut raw = ptr::null_mut();
+        check(operation, open(&mut raw))?;
+        let raw = NonNull::new(raw).ok_or(Error::system(operation, Errno::EINVAL))?;
+        Ok(Bus { raw, parked: RefCell::default() })
+    }
+
+    fn as_raw(&self) -> *mut sys::sd_bus {
+        self.raw.as_ptr()
+    }
+
+    /// Whether the handshake is over and messages pass.
+    pub fn is_ready(&self) -> Result<bool> {
+        // SAFETY: a live bus.
+        Ok(check("connect", unsafe { sys::sd_bus_is_ready(self.as_raw()) })? > 0)
+    }
+
+    /// The descriptor to wait on. It may change until the bus is ready.
+    pub fn fd(&self) -> Result<BorrowedFd<'_>> {
+        // SAFETY: a live bus.
+        let raw = check("sd_bus_get_fd", unsafe { sys::sd_bus_get_fd(self.as_raw()) })?;
+        // SAFETY: the bus's own descriptor, open for at least as long as nobody processes the bus; callers
+        // duplicate it at once.
+        Ok(unsafe { BorrowedFd::borrow_raw(raw) })
+    }
+
+    /// What the descriptor is to be watched for.
+    pub fn interest(&self) -> Result<Interest> {
+        // SAFETY: a live bus.
+        check("sd_bus_get_events", unsafe { sys::sd_bus_get_events(self.as_raw()) }).map(Interest::from_bits_truncate)
+    }
+
+    /// How long until [`process`](Bus::process) is due even if the descriptor stays silent.
+    pub fn timeout(&self) -> Result<Option<Duration>> {
+        let mut deadline = u64::MAX;
+        // SAFETY: a live bus and a place for the deadline.
+        check("sd_bus_get_timeout", unsafe { sys::sd_bus_get_timeout(self.as_raw(), &mut deadline) })?;
+        Ok(match deadline {
+            u64::MAX => None,
+            0 => Some(Duration::ZERO),
+            // An absolute time of CLOCK_MONOTONIC, in microseconds.
+            _ => Some(Duration::from_micros(deadline).saturating_sub(monotonic_now())),
+        })
+    }
+
+    /// Carries the connection on by one step.
+    pub fn process(&self) -> Result<Step<'_>> {
+        let mut message = ptr::null_mut();
+        // SAFETY: a live bus and a place for a message; no callback of ours is installed, so nothing runs
+        // within but sd-bus itself.
+        let done = check("sd_bus_process", unsafe { sys::sd_bus_process(self.as_raw(), &mut message) })?;
+        Ok(match NonNull::new(message) {
+            // SAFETY: sd_bus_process gives a message of this bus with one reference, ours now.
+            Some(raw) => Step::Message(unsafe { Message::from_raw(raw) }),
+            None if done > 0 => Step::Progress,
+            None => Step::Idle,
+        })
+    }
+
+    /// A method call to be filled and sent. `destination` is `None` where there is no bus daemon.
+    pub fn method_call(
+        &self,
+        destination: Option<&CStr>,
+        path: &CStr,
+        interface: &CStr,
+        member: &CStr,
+    ) -> Result<Message<'_>> {
+        Message::made("new method call", |raw| {
+            // SAFETY: a live bus, a place for the message, NUL-terminated strings (or null for none), which
+            // sd-bus checks and copies.
+            unsafe {
+                sys::sd_bus_message_new_method_call(
+                    self.as_raw(),
+                    raw,
+                    destination.map_or(ptr::null(), CStr::as_ptr),
+                    path.as_ptr(),
+                    interface.as_ptr(),
+                    member.as_ptr(),
+                )
+            }
+        })
+    }
+
+    /// A signal.
+    #[cfg(test)]
+    pub fn signal(&self, path: &CStr, interface: &CStr, member: &CStr) -> Result<Message<'_>> {
+        Message::made("new signal", |raw| {
+            // SAFETY: a live bus, a place for the message, NUL-terminated strings, which are copied.
+            unsafe {
+                sys::sd_bus_message_new_signal(self.as_raw(), raw, path.as_ptr(), interface.as_ptr(), member.as_ptr())
+            }
+        })
+    }
+
+    /// Sends a message, or queues what the socket does not take at once. The cookie identifies the reply.
+    pub fn send(&self, message: Message<'_>) -> Result<u64> {
+        let mut cookie = 0;
+        self.own(&message)?;
+        // SAFETY: a live bus and message, and a place for the cookie; sd-bus takes a reference of its own.
+        check("send", unsafe { sys::sd_bus_send(self.as_raw(), message.as_raw(), &mut cookie) })?;
+        Ok(cookie)
+    }
+
+    /// Sends a message that gets no reply.
+    pub fn send_only(&self, mut message: Message<'_>) -> Result<()> {
+        if message.kind() == Some(super::Kind::MethodCall) {
+            message.want_no_reply()?;
+        }
+        self.own(&message)?;
+        // SAFETY: as in `send`; null stands for "no cookie wanted".
+        check("send", unsafe { sys::sd_bus_send(self.as_raw(), message.as_raw(), ptr::null_mut()) })?;
+        Ok(())
+    }
+
+    /// Refuses a message of another bus: sd-bus would keep a reference to it that outlives the borrow.
+    fn own(&self, message: &Message<'_>) -> Result<()> {
+        // SAFETY: a live message.
+        let owner = unsafe { sys::sd_bus_message_get_bus(message.as_raw()) };
+        if owner == self.as_raw() { Ok(()) } else { Err(Error::system("use a message of another bus", Errno::EXDEV)) }
+    }
+
+    /// Keeps a message with the bus, to be read later.
+    pub fn park(&self, message: Message<'_>) -> Result<Parked> {
+        self.own(&message)?;
+        let mut parked = self.parked.borrow_mut();
+        let at = parked.iter().position(Option::is_none).unwrap_or(parked.len());
+        if at == parked.len() {
+            parked.push(None);
+        }
+        parked[at] = Some(message.into_raw());
+        Ok(Parked(at))
+    }
+
+    /// Takes a parked message up again.
+    pub fn unpark(&self, parked: Parked) -> Option<Message<'_>> {
+        let raw = self.parked.borrow_mut().get_mut(parked.0)?.take()?;
+        // SAFETY: the reference that `park` put here, of a message of this bus.
+        Some(unsafe { Message::from_raw(raw) })
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        for raw in self.parked.get_mut().drain(..).flatten() {
+            // SAFETY: the reference that `park` put here.
+            unsafe { sys::sd_bus_message_unref(raw.as_ptr()) };
+        }
+        // SAFETY: the only reference besides those that sd-bus's own queues hold, which closing drops. No
+        // `Message` is left, since each borrows this value.
+        unsafe { sys::sd_bus_close_unref(self.as_raw()) };
+    }
+}
+
+/// The time on the clock that sd-bus's deadlines are of.
+fn monotonic_now() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}

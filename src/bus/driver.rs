@@ -1,0 +1,460 @@
+//! The bridge: one sd-bus connection, shared behind a lock and driven by one tokio task.
+//!
+//! A caller writes its own message while it holds the lock; the driver alone reads. What a message completed
+//! is collected under the lock and acted on after it, because a waker runs code that is not ours.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
+
+use futures::task::AtomicWaker;
+use nix::errno::Errno;
+use tokio::io::Interest as Readiness;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
+use tokio::time::Sleep;
+
+use super::connection::{Bus, Interest, Step, Target};
+use super::message::{Kind, Message};
+use crate::error::{Error, Result};
+
+/// How many messages the driver handles before it lets other tasks run.
+const BUDGET: usize = 256;
+
+/// What was decided under the lock and is to be done after it.
+pub(crate) trait After: Default + Send + 'static {
+    /// Does it, and is empty again afterwards.
+    fn run(&mut self);
+}
+
+/// Who gets the messages of a connection.
+pub(crate) trait Receiver: Sized + Send + 'static {
+    /// What a reply is for.
+    type Ticket: Send + 'static;
+    type After: After;
+
+    /// A reply to a call: `Err` when it is an error reply.
+    fn reply(&mut self, ticket: Self::Ticket, reply: Result<&Message<'_>, Refusal<'_>>, cx: &mut Context<'_, Self>);
+    /// A signal.
+    fn signal(&mut self, message: Message<'_>, cx: &mut Context<'_, Self>);
+    /// The connection is gone, with it the replies to these calls. Nothing comes after this.
+    fn lost(&mut self, error: &Error, outstanding: Vec<Self::Ticket>, after: &mut Self::After);
+    /// When [`timer`](Receiver::timer) wants to be called.
+    fn deadline(&self) -> Option<Instant>;
+    /// The deadline has passed.
+    fn timer(&mut self, now: Instant, cx: &mut Context<'_, Self>);
+}
+
+/// An error reply: its D-Bus name and text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refusal<'a> {
+    pub name: &'a str,
+    pub text: &'a str,
+}
+
+/// The connection as a receiver sees it while it handles something.
+pub(crate) struct Context<'a, R: Receiver> {
+    pub bus: &'a Bus,
+    pub after: &'a mut R::After,
+    pending: &'a mut HashMap<u64, R::Ticket>,
+}
+
+impl<R: Receiver> Context<'_, R> {
+    /// Sends a method call. Its reply comes to the receiver with the ticket.
+    pub fn call(&mut self, message: Message<'_>, ticket: R::Ticket) -> Result<()> {
+        let cookie = self.bus.send(message)?;
+        self.pending.insert(cookie, ticket);
+        Ok(())
+    }
+}
+
+/// A connection that is shared and driven. It is closed when the last `Link` to it is gone.
+pub(crate) struct Link<R: Receiver> {
+    shared: Arc<Shared<R>>,
+}
+
+impl<R: Receiver> Clone for Link<R> {
+    fn clone(&self) -> Self {
+        Link { shared: self.shared.clone() }
+    }
+}
+
+impl<R: Receiver> fmt::Debug for Link<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}
+
+struct Shared<R: Receiver> {
+    state: Mutex<State<R>>,
+    /// Wakes the driver: it has to write, to look at the deadline again, or to end.
+    driver: AtomicWaker,
+    nudged: AtomicBool,
+}
+
+struct State<R: Receiver> {
+    receiver: R,
+    pending: HashMap<u64, R::Ticket>,
+    /// What the driver's timer is set to.
+    armed: Option<Instant>,
+    connection: Connection,
+}
+
+enum Connection {
+    Open(Bus),
+    Lost(Error),
+}
+
+impl<R: Receiver> Link<R> {
+    /// Connects, and spawns the driver on the current runtime.
+    ///
+    /// Cancel-safe: dropping the future closes the connection.
+    pub async fn open(target: Target, receiver: R) -> Result<Self> {
+        let (bus, fd) = connect(target).await?;
+        Ok(Self::drive(bus, fd, receiver))
+    }
+
+    /// The same on a connection that a test has made.
+    #[cfg(test)]
+    pub async fn over(bus: Bus, receiver: R) -> Result<Self> {
+        let (bus, fd) = handshake(bus).await?;
+        Ok(Self::drive(bus, fd, receiver))
+    }
+
+    fn drive(bus: Bus, fd: AsyncFd<OwnedFd>, receiver: R) -> Self {
+        let state = State { receiver, pending: HashMap::new(), armed: None, connection: Connection::Open(bus) };
+        let shared =
+            Arc::new(Shared { state: Mutex::new(state), driver: AtomicWaker::new(), nudged: AtomicBool::new(true) });
+        tokio::spawn(Driver {
+            shared: Arc::downgrade(&shared),
+            readable: fd,
+            writable: None,
+            timer: None,
+            after: R::After::default(),
+        });
+        Link { shared }
+    }
+
+    /// Runs `act` on the receiver while holding the connection.
+    ///
+    /// # Errors
+    ///
+    /// How the connection was lost, when it was; `act` is not run then.
+    pub fn with<T>(&self, act: impl FnOnce(&mut R, &mut Context<'_, R>) -> T) -> Result<T> {
+        let mut after = R::After::default();
+        let mut state = self.shared.lock();
+        let State { receiver, pending, armed, connection } = &mut *state;
+        let bus = match connection {
+            Connection::Open(bus) => bus,
+            Connection::Lost(error) => return Err(error.clone()),
+        };
+        let value = act(receiver, &mut Context { bus, after: &mut after, pending });
+        let unwritten = bus.interest().is_ok_and(|interest| interest.contains(Interest::WRITABLE));
+        let sooner = match (receiver.deadline(), *armed) {
+            (Some(wanted), Some(armed)) => wanted < armed,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        drop(state);
+        if unwritten || sooner {
+            self.shared.nudge();
+        }
+        after.run();
+        Ok(value)
+    }
+
+    /// Whether the connection was lost.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.shared.lock().connection, Connection::Lost(_))
+    }
+}
+
+impl<R: Receiver> Shared<R> {
+    fn lock(&self) -> MutexGuard<'_, State<R>> {
+        // A panic under the lock would be a bug of ours, and the state is whole between two messages.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn nudge(&self) {
+        self.nudged.store(true, Ordering::Release);
+        self.driver.wake();
+    }
+
+    /// Reads and dispatches until nothing is left or the budget is spent.
+    fn turn(&self, after: &mut R::After) -> Turn {
+        let mut state = self.lock();
+        let State { receiver, pending, armed, connection } = &mut *state;
+        let Connection::Open(bus) = connection else { return Turn::Over };
+        let mut cx = Context { bus, after, pending };
+        for _ in 0..BUDGET {
+            let idle = match bus.process() {
+                Ok(Step::Message(message)) => {
+                    dispatch(receiver, message, &mut cx);
+                    false
+                }
+                Ok(Step::Progress) => false,
+                Ok(Step::Idle) => true,
+                Err(error) => return Turn::Lost(error),
+            };
+            if !idle {
+                continue;
+            }
+            let now = Instant::now();
+            if receiver.deadline().is_some_and(|deadline| deadline <= now) {
+                receiver.timer(now, &mut cx);
+            }
+            // sd-bus may be idle and yet due: a message that is queued inside it, or an end of file that it
+            // has still to report, show only in its timeout.
+            return match (bus.timeout(), bus.interest()) {
+                (Ok(Some(Duration::ZERO)), Ok(_)) => continue,
+                (Ok(timeout), Ok(interest)) => {
+                    let timeout = timeout.map(|timeout| now + timeout);
+                    *armed = [timeout, receiver.deadline()].into_iter().flatten().min();
+                    Turn::Wait { write: interest.contains(Interest::WRITABLE), until: *armed }
+                }
+                (Err(error), _) | (_, Err(error)) => Turn::Lost(error),
+            };
+        }
+        Turn::More
+    }
+
+    /// Ends the connection and tells everyone who waits on it.
+    fn lose(&self, error: Error, after: &mut R::After) {
+        let mut state = self.lock();
+        if matches!(state.connection, Connection::Lost(_)) {
+            return;
+        }
+        tracing::debug!(%error, "connection to the service manager lost");
+        let State { receiver, pending, connection, .. } = &mut *state;
+        receiver.lost(&error, pending.drain().map(|(_, ticket)| ticket).collect(), after);
+        let connection = std::mem::replace(connection, Connection::Lost(error));
+        drop(state);
+        drop(connection);
+    }
+}
+
+impl<R: Receiver> Drop for Shared<R> {
+    fn drop(&mut self) {
+        self.driver.wake();
+    }
+}
+
+/// Gives a message to the receiver.
+fn dispatch<R: Receiver>(receiver: &mut R, message: Message<'_>, cx: &mut Context<'_, R>) {
+    match message.kind() {
+        Some(Kind::Signal) => receiver.signal(message, cx),
+        Some(Kind::MethodReturn) => {
+            if let Some(ticket) = message.reply_cookie().and_then(|cookie| cx.pending.remove(&cookie)) {
+                receiver.reply(ticket, Ok(&message), cx);
+            }
+        }
+        Some(Kind::MethodError) => {
+            if let Some(ticket) = message.reply_cookie().and_then(|cookie| cx.pending.remove(&cookie)) {
+                let (name, text) = message.error().unwrap_or(("org.freedesktop.DBus.Error.Failed", ""));
+                receiver.reply(ticket, Err(Refusal { name, text }), cx);
+            }
+        }
+        // sdrun offers no objects; sd-bus itself has answered the calls that every peer must answer.
+        Some(Kind::MethodCall) => {
+            let refused = message
+                .error_reply(c"org.freedesktop.DBus.Error.UnknownObject", c"sdrun offers no objects")
+                .and_then(|reply| cx.bus.send_only(reply));
+            if let Err(error) = refused {
+                tracing::debug!(%error, "cannot refuse a method call");
+            }
+        }
+        None => {}
+    }
+}
+
+/// How a turn of the driver ended.
+enum Turn {
+    /// The budget is spent.
+    More,
+    /// Nothing left to do until the descriptor is ready, or then.
+    Wait { write: bool, until: Option<Instant> },
+    /// The connection broke.
+    Lost(Error),
+    /// The connection was lost before.
+    Over,
+}
+
+/// The task that reads a connection. It holds no strong reference while it waits.
+struct Driver<R: Receiver> {
+    shared: Weak<Shared<R>>,
+    readable: AsyncFd<OwnedFd>,
+    /// Present while sd-bus has something unwritten.
+    writable: Option<AsyncFd<OwnedFd>>,
+    timer: Option<(Instant, Pin<Box<Sleep>>)>,
+    after: R::After,
+}
+
+// Nothing in it is pinned but what is in a box of its own.
+impl<R: Receiver> Unpin for Driver<R> {}
+
+impl<R: Receiver> Future for Driver<R> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        let Driver { shared, readable, writable, timer, after } = &mut *self;
+        let Some(shared) = shared.upgrade() else { return Poll::Ready(()) };
+        shared.driver.register(cx.waker());
+        loop {
+            // The guard comes before reading and is cleared only after sd-bus has seen EAGAIN: what arrives
+            // between the two sets it again.
+            let ready = match readable.poll_read_ready(cx) {
+                Poll::Ready(Ok(guard)) => Some(guard),
+                Poll::Ready(Err(_)) => return Self::end(&shared, Error::RuntimeGone, after),
+                Poll::Pending => None,
+            };
+            let can_write = match writable.as_ref().map(|fd| fd.poll_write_ready(cx)) {
+                Some(Poll::Ready(Ok(mut guard))) => {
+                    guard.clear_ready();
+                    true
+                }
+                Some(Poll::Ready(Err(_))) => return Self::end(&shared, Error::RuntimeGone, after),
+                Some(Poll::Pending) | None => false,
+            };
+            let due = timer.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
+            if due {
+                *timer = None;
+            }
+            let nudged = shared.nudged.swap(false, Ordering::Acquire);
+            if ready.is_none() && !can_write && !due && !nudged {
+                return Poll::Pending;
+            }
+            let turn = shared.turn(after);
+            after.run();
+            match turn {
+                Turn::More => {
+                    shared.nudged.store(true, Ordering::Release);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Turn::Wait { write, until } => {
+                    if let Some(mut guard) = ready {
+                        guard.clear_ready();
+                    }
+                    if write != writable.is_some() {
+                        *writable = match write.then(|| watch(readable.get_ref(), Readiness::WRITABLE)) {
+                            Some(Err(error)) => return Self::end(&shared, error, after),
+                            Some(Ok(fd)) => Some(fd),
+                            None => None,
+                        };
+                    }
+                    if timer.as_ref().map(|(at, _)| *at) != until {
+                        *timer = until.map(|at| (at, Box::pin(tokio::time::sleep_until(at.into()))));
+                    }
+                }
+                Turn::Lost(error) => return Self::end(&shared, disconnected(&error), after),
+                Turn::Over => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl<R: Receiver> Driver<R> {
+    fn end(shared: &Shared<R>, error: Error, after: &mut R::After) -> Poll<()> {
+        shared.lose(error, after);
+        after.run();
+        Poll::Ready(())
+    }
+}
+
+/// A runtime that is shut down drops its tasks, this one too: who waits on another runtime is told.
+impl<R: Receiver> Drop for Driver<R> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.lose(Error::RuntimeGone, &mut self.after);
+            self.after.run();
+        }
+    }
+}
+
+fn disconnected(error: &Error) -> Error {
+    let reason = match error {
+        Error::System { errno, .. } => errno.desc().to_owned(),
+        other => other.to_string(),
+    };
+    Error::Disconnected { reason: reason.into() }
+}
+
+/// Opens a connection and sees it through its handshake.
+async fn connect(target: Target) -> Result<(Bus, AsyncFd<OwnedFd>)> {
+    let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+    let bus = if target.blocks() {
+        runtime.spawn_blocking(move || Bus::open(&target)).await.map_err(|_| Error::RuntimeGone)??
+    } else {
+        Bus::open(&target)?
+    };
+    handshake(bus).await
+}
+
+async fn handshake(bus: Bus) -> Result<(Bus, AsyncFd<OwnedFd>)> {
+    loop {
+        let (interest, timeout) = match advance(&bus)? {
+            Progress::Ready => {
+                let fd = watch(bus.fd()?, Readiness::READABLE)?;
+                return Ok((bus, fd));
+            }
+            Progress::Wait(interest, timeout) => (interest, timeout),
+        };
+        // The descriptor may be another one each time, while sd-bus goes through the addresses.
+        let mut readiness = Readiness::READABLE;
+        if interest.contains(Interest::WRITABLE) {
+            readiness |= Readiness::WRITABLE;
+        }
+        let fd = watch(bus.fd()?, readiness)?;
+        let ready = std::future::poll_fn(|cx| {
+            if interest.contains(Interest::WRITABLE) {
+                if let Poll::Ready(ready) = fd.poll_write_ready(cx) {
+                    return Poll::Ready(ready.map(drop));
+                }
+            }
+            Poll::Ready(ready!(fd.poll_read_ready(cx)).map(drop))
+        });
+        match timeout {
+            Some(timeout) => tokio::time::timeout(timeout, ready).await.unwrap_or(Ok(())),
+            None => ready.await,
+        }
+        .map_err(|_| Error::RuntimeGone)?;
+    }
+}
+
+enum Progress {
+    Ready,
+    Wait(Interest, Option<Duration>),
+}
+
+/// Carries the handshake on as far as it goes without waiting.
+fn advance(bus: &Bus) -> Result<Progress> {
+    loop {
+        if bus.is_ready()? {
+            return Ok(Progress::Ready);
+        }
+        if matches!(bus.process()?, Step::Idle) {
+            match bus.timeout()? {
+                Some(Duration::ZERO) => continue,
+                timeout => return Ok(Progress::Wait(bus.interest()?, timeout)),
+            }
+        }
+    }
+}
+
+/// Registers a duplicate of the descriptor with the runtime: sd-bus closes its own when it likes.
+fn watch(fd: impl std::os::fd::AsFd, interest: Readiness) -> Result<AsyncFd<OwnedFd>> {
+    let system = |operation, error: std::io::Error| {
+        Error::system(operation, Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EIO)))
+    };
+    let fd: BorrowedFd<'_> = fd.as_fd();
+    let copy = fd.try_clone_to_owned().map_err(|error| system("duplicate the bus's descriptor", error))?;
+    // SAFETY: the AsyncFd owns the duplicate, so it stays open and the same as long as it is registered.
+    unsafe { AsyncFd::register_with_interest(copy, interest) }
+        .map_err(|error| system("register the bus's descriptor with tokio", error.into()))
+}

@@ -1,0 +1,33 @@
+//! sd-bus made safe: connections, messages, values, and the bridge into tokio.
+//!
+//! All `unsafe` of the crate is in this folder. What C allocates is owned by [`Bus`] and [`Message`] and
+//! freed when they are dropped. sd-bus's reference counts are not atomic and a message shares its bus's,
+//! so a `Message` borrows its `Bus` and neither leaves the lock that the bus is behind.
+#![allow(unsafe_code)]
+
+mod connection;
+mod driver;
+mod message;
+mod signature;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub(crate) use connection::{Bus, Parked, Target};
+pub(crate) use driver::{After, Context, Link, Receiver, Refusal};
+use message::Kind;
+pub(crate) use message::{Container, Message, Took};
+pub use signature::Signature;
+pub use value::Value;
+
+use nix::errno::Errno;
+
+use crate::error::{Error, Result};
+
+/// Turns sd-bus's "negative errno" into an error that says what was being done.
+fn check(operation: &'static str, result: libc_int) -> Result<libc_int> {
+    if result < 0 { Err(Error::system(operation, Errno::from_raw(-result))) } else { Ok(result) }
+}
+
+#[allow(non_camel_case_types)]
+type libc_int = std::ffi::c_int;

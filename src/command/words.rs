@@ -1,0 +1,167 @@
+//! The parts of a command, checked before anything is sent.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Longest description that is made of a command line: it is there to be read.
+const LONGEST_DESCRIPTION: usize = 256;
+
+/// The path of the program.
+pub(super) fn program(program: &OsStr) -> Result<String> {
+    let text = text("program", program)?;
+    if text.is_empty() {
+        return Err(Error::invalid("program", "", "may not be empty"));
+    }
+    if !text.starts_with('/') {
+        let reason = "is not an absolute path: the service manager searches no PATH of yours, so say where it is, \
+                      for instance /bin/sh";
+        return Err(Error::invalid("program", text, reason));
+    }
+    Ok(text.into())
+}
+
+/// The argument at this place, the program being at 0.
+pub(super) fn argument(at: usize, argument: &OsStr) -> Result<String> {
+    text("argument", argument).map(String::from).map_err(|error| match error {
+        Error::Invalid { value, reason, .. } => {
+            Error::Invalid { what: "argument", value, reason: format!("(number {at}) {reason}").into() }
+        }
+        other => other,
+    })
+}
+
+/// An environment variable. Its value is never shown.
+pub(super) fn variable(key: &OsStr, value: &OsStr) -> Result<(String, String)> {
+    let name = text("environment variable", key)?;
+    let refuse = |reason: &str| Err(Error::invalid("environment variable", name, reason));
+    let valid = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.is_empty() {
+        return refuse("has an empty name");
+    }
+    if !name.chars().all(valid) || name.starts_with(|c: char| c.is_ascii_digit()) {
+        return refuse("has an invalid name: systemd takes letters, digits and \"_\", and no digit in front");
+    }
+    let Some(text) = value.to_str() else { return refuse("has a value that is not UTF-8") };
+    match text.chars().find(|c| c.is_control() && !matches!(c, '\t' | '\n')) {
+        Some('\0') => refuse("has a value with a NUL byte"),
+        _ => Ok((name.into(), text.into())),
+    }
+}
+
+/// The working directory, absolute.
+pub(super) fn directory(directory: &Path) -> Result<String> {
+    let shown = text("directory", directory.as_os_str())?;
+    let absolute = std::path::absolute(directory)
+        .map_err(|error| Error::invalid("directory", shown, format!("cannot be made absolute: {error}")))?;
+    text("directory", absolute.as_os_str()).map(String::from)
+}
+
+/// Text that may hold anything but NUL.
+pub(super) fn plain(what: &'static str, value: String) -> Result<String> {
+    text(what, OsStr::new(&value))?;
+    Ok(value)
+}
+
+/// Splits a line into words as a shell does.
+pub(super) fn split(line: &str) -> Result<Vec<String>> {
+    shell_words::split(line)
+        .map_err(|_| Error::invalid("command line", line, "has a quote that is opened and never closed"))
+}
+
+/// What can cross D-Bus: UTF-8 without NUL.
+fn text<'a>(what: &'static str, value: &'a OsStr) -> Result<&'a str> {
+    let Some(text) = value.to_str() else {
+        let reason = "is not UTF-8, and D-Bus carries no other text";
+        return Err(Error::invalid(what, value.to_string_lossy(), reason));
+    };
+    if text.contains('\0') {
+        return Err(Error::invalid(what, text, "holds a NUL byte, which no program can be given"));
+    }
+    Ok(text)
+}
+
+/// The word in a form that systemd, which expands `$VARIABLES` in command lines, leaves as it was.
+pub(super) fn unexpanded(word: &str) -> Cow<'_, str> {
+    if word.contains('$') { word.replace('$', "$$").into() } else { word.into() }
+}
+
+/// The command line as a description: quoted where it must be, on one line, of bounded length.
+pub(super) fn describe(words: &[String]) -> String {
+    let mut line = String::new();
+    for word in words {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        // A word that is very long is cut before it is quoted.
+        let cut = word.char_indices().nth(LONGEST_DESCRIPTION).map_or(word.len(), |(at, _)| at);
+        line.push_str(&shell_words::quote(&word[..cut]));
+        if line.len() > LONGEST_DESCRIPTION {
+            break;
+        }
+    }
+    let mut characters = line.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut description: String = characters.by_ref().take(LONGEST_DESCRIPTION).collect();
+    if characters.next().is_some() {
+        description.push('…');
+    }
+    description
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn programs_are_absolute_paths() {
+        assert_eq!(program(OsStr::new("/bin/true")).unwrap(), "/bin/true");
+        let reason = |text: &str| program(OsStr::new(text)).unwrap_err().to_string();
+        assert!(reason("sleep").starts_with("program \"sleep\" is not an absolute path"));
+        assert!(reason("./x").contains("absolute"));
+        assert!(reason("").contains("empty"));
+        assert!(reason("/a\0b").contains("NUL"));
+    }
+
+    #[test]
+    fn arguments_are_named_by_their_place() {
+        let error = argument(2, OsStr::from_bytes(b"a\xffb")).unwrap_err().to_string();
+        assert_eq!(error, "argument \"a\u{fffd}b\" (number 2) is not UTF-8, and D-Bus carries no other text");
+        assert!(argument(1, OsStr::new("")).is_ok());
+    }
+
+    #[test]
+    fn variables_have_valid_names_and_values_stay_secret() {
+        assert!(variable(OsStr::new("_a1"), OsStr::new("x y\n\t")).is_ok());
+        for bad in ["", "1a", "a-b", "a=b", "a b", "é", "a\0"] {
+            assert!(variable(OsStr::new(bad), OsStr::new("hush")).is_err(), "{bad:?}");
+        }
+        for value in [OsStr::new("hush\0"), OsStr::from_bytes(b"hush\xff")] {
+            let error = variable(OsStr::new("A"), value).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn dollars_are_doubled() {
+        assert_eq!(unexpanded("plain"), "plain");
+        assert_eq!(unexpanded("$HOME ${X} $$"), "$$HOME $${X} $$$$");
+    }
+
+    #[test]
+    fn descriptions_are_one_readable_line() {
+        let words = |words: &[&str]| words.iter().map(|word| String::from(*word)).collect::<Vec<_>>();
+        assert_eq!(describe(&words(&["/bin/echo", "a b", "", "c"])), "/bin/echo 'a b' '' c");
+        assert_eq!(describe(&words(&["/bin/echo", "a\nb"])), "/bin/echo 'a b'");
+        let long = describe(&words(&["/bin/echo", &"é".repeat(1 << 20)]));
+        assert_eq!(long.chars().count(), LONGEST_DESCRIPTION + 1);
+    }
+
+    #[test]
+    fn lines_are_split_as_a_shell_does() {
+        assert_eq!(split("/bin/echo 'a b' c\\ d \"$X\" ''").unwrap(), ["/bin/echo", "a b", "c d", "$X", ""]);
+        assert!(split("/bin/echo 'a").unwrap_err().to_string().contains("never closed"));
+    }
+}

@@ -1,0 +1,172 @@
+//! Which service manager to talk to, and how it is reached.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use crate::bus::Target;
+use crate::error::{Error, Result};
+
+/// The way to a service manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Transport {
+    /// The bus; where there is no bus daemon, the private socket.
+    #[default]
+    Auto,
+    /// Over the bus daemon.
+    Bus,
+    /// The manager's private socket: `/run/systemd/private` for root, `$XDG_RUNTIME_DIR/systemd/private` for a
+    /// user. Faster, and needs no bus daemon. But it is systemd's own affair, not a promised interface, and on
+    /// newer systemd a process that holds it and does not read (blocked, or stopped) holds up the signals of every
+    /// other client on the host: for programs that keep their runtime running.
+    Private,
+}
+
+/// Which manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Scope {
+    System,
+    User,
+    Machine(String),
+    UserMachine(String),
+    Address(String),
+}
+
+impl Scope {
+    /// The system manager for root, the caller's own for everyone else.
+    pub fn by_uid() -> Self {
+        if nix::unistd::geteuid().is_root() { Scope::System } else { Scope::User }
+    }
+
+    pub fn describe(&self) -> String {
+        match self {
+            Scope::System => "the system manager".into(),
+            Scope::User => "the user manager".into(),
+            Scope::Machine(name) => format!("the system manager of machine {name:?}"),
+            Scope::UserMachine(name) => format!("the user manager {name:?}"),
+            Scope::Address(address) => format!("the service manager at {address:?}"),
+        }
+    }
+
+    /// Whether the bus is one with the narrow limits of a system bus.
+    pub fn is_system_bus(&self) -> bool {
+        matches!(self, Scope::System | Scope::Machine(_) | Scope::Address(_))
+    }
+
+    /// Where to connect to, in the order of trying.
+    pub fn targets(&self, transport: Transport) -> Result<Vec<Target>> {
+        let text = |what, value: &str| CString::new(value).map_err(|_| Error::invalid(what, value, "holds a NUL byte"));
+        let only_bus = |target: Target| match transport {
+            Transport::Auto | Transport::Bus => Ok(vec![target]),
+            Transport::Private => Err(Error::invalid(
+                "transport",
+                "Private",
+                format!("reaches only managers of this host, not {}", self.describe()),
+            )),
+        };
+        let (bus, private) = match self {
+            Scope::System => (Target::System, Some(PathBuf::from("/run/systemd/private"))),
+            Scope::User => {
+                let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+                (Target::User, runtime.map(|dir| Path::new(&dir).join("systemd/private")))
+            }
+            Scope::Machine(name) => return only_bus(Target::Machine(text("machine name", name)?)),
+            Scope::UserMachine(name) => return only_bus(Target::UserMachine(text("machine name", name)?)),
+            Scope::Address(address) => {
+                let address = text("D-Bus address", address)?;
+                return Ok(vec![match transport {
+                    Transport::Auto | Transport::Bus => Target::Bus(address),
+                    Transport::Private => Target::Peer(address),
+                }]);
+            }
+        };
+        let private = private.map(|path| Target::Peer(address_of(&path)));
+        match (transport, private) {
+            (Transport::Bus, _) | (Transport::Auto, None) => Ok(vec![bus]),
+            (Transport::Auto, Some(private)) => Ok(vec![bus, private]),
+            (Transport::Private, Some(private)) => Ok(vec![private]),
+            (Transport::Private, None) => Err(self.unreachable(NO_RUNTIME_DIR)),
+        }
+    }
+
+    /// Whether it is worth trying the next target: nobody is listening at this one.
+    pub fn nobody_there(error: &Error) -> bool {
+        matches!(error, Error::System { errno: Errno::ENOENT | Errno::ECONNREFUSED | Errno::ENOMEDIUM, .. })
+    }
+
+    pub fn unreachable(&self, reason: impl Into<Box<str>>) -> Error {
+        Error::Unavailable { manager: self.describe().into(), reason: reason.into() }
+    }
+
+    /// Says why connecting failed, and what to do.
+    pub fn explain(&self, error: Error) -> Error {
+        let Error::System { errno, .. } = &error else { return error };
+        let text = errno.desc();
+        let booted = Path::new("/run/systemd/system").exists();
+        let reason = match (self, errno) {
+            (Scope::Address(_), Errno::EINVAL) => {
+                "that is not a D-Bus address (as unix:path=/run/dbus/system_bus_socket)".into()
+            }
+            (Scope::System | Scope::User, Errno::ENOENT | Errno::ECONNREFUSED | Errno::ENOMEDIUM) if !booted => {
+                "systemd does not run this machine (there is no /run/systemd/system)".into()
+            }
+            (Scope::User, Errno::ENOENT | Errno::ECONNREFUSED | Errno::ENOMEDIUM) => NO_RUNTIME_DIR.into(),
+            (Scope::System, Errno::ENOENT | Errno::ECONNREFUSED) => format!(
+                "{text}: neither the system bus nor /run/systemd/private can be opened; is dbus installed and running?"
+            ),
+            (Scope::System, Errno::EACCES | Errno::EPERM) => {
+                format!("{text}: the private socket is for root; use the bus, or the user manager (Manager::user())")
+            }
+            (Scope::User, Errno::EACCES | Errno::EPERM | Errno::ECONNRESET) => format!(
+                "{text}: a user manager is reached by its own user only; is XDG_RUNTIME_DIR that of another one?"
+            ),
+            (Scope::Machine(_) | Scope::UserMachine(_), Errno::ENOENT | Errno::ENXIO | Errno::EHOSTDOWN) => {
+                format!("{text}: is it running? (machinectl list)")
+            }
+            _ => text.to_owned(),
+        };
+        self.unreachable(reason)
+    }
+}
+
+const NO_RUNTIME_DIR: &str = "there is no socket of it; log in, or have root run `loginctl enable-linger USER`, and see \
+     that XDG_RUNTIME_DIR is set (/run/user/UID)";
+
+/// The D-Bus address of a socket. What may not stand in one is written `%xx`.
+fn address_of(path: &Path) -> CString {
+    use std::os::unix::ffi::OsStrExt;
+
+    let mut address = String::from("unix:path=");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'-' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'_' | b'/' | b'.' | b'\\' | b'*' => {
+                address.push((*byte).into());
+            }
+            _ => address.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    CString::new(address).expect("what is not plain was escaped")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_are_escaped_into_addresses() {
+        assert_eq!(
+            address_of(Path::new("/run/user/1000/systemd/private")),
+            c"unix:path=/run/user/1000/systemd/private".into()
+        );
+        assert_eq!(address_of(Path::new("/a b,c;d=e%")), c"unix:path=/a%20b%2cc%3bd%3de%25".into());
+    }
+
+    #[test]
+    fn what_cannot_be_reached_privately_is_refused() {
+        let error = Scope::Machine("web".into()).targets(Transport::Private).unwrap_err();
+        assert!(error.to_string().contains("machine \"web\""), "{error}");
+        assert!(Scope::Machine("a\0b".into()).targets(Transport::Auto).is_err());
+    }
+}

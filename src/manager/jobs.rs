@@ -1,0 +1,132 @@
+//! How many start jobs may be in flight.
+//!
+//! The manager's own connection to the bus daemon pays for each job that a client waits for with a match rule, of
+//! which a stock system bus allows it 512, and each call in flight counts among the 128 replies that may be
+//! pending on ours. Past either, exits are lost. So a start needs a place, and what finds none waits in order.
+//!
+//! There are two kinds, so that slow starts do not hold up quick ones: the job of a `Type=simple` service is over
+//! as soon as its process exists, that of a oneshot only when it has ended.
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Quick starts between call and `JobRemoved`, lasting ones between call and reply.
+const STARTING: usize = 64;
+/// Lasting starts between reply and `JobRemoved`, on a system bus.
+const LASTING_ON_SYSTEM_BUS: usize = 256;
+/// The same where no limit of the bus daemon is near.
+const LASTING_ELSEWHERE: usize = 16 * 1024;
+
+/// How long a unit's start job takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Until the process exists.
+    Quick,
+    /// Until the program says that it is ready, or has ended.
+    Lasting,
+}
+
+impl Pace {
+    /// The pace of a service's start, by its `Type=` (`systemd.service(5)`).
+    pub fn of_service_type(service_type: &str) -> Self {
+        match service_type {
+            "simple" | "exec" | "idle" => Pace::Quick,
+            _ => Pace::Lasting,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    starting: Semaphore,
+    lasting: Semaphore,
+}
+
+/// Places that a start has been given. They are given back when this is dropped, unless it is kept.
+#[derive(Debug)]
+pub(crate) struct Admission<'a> {
+    starting: SemaphorePermit<'a>,
+    lasting: Option<SemaphorePermit<'a>>,
+}
+
+/// Places that a start in flight holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Places {
+    pub starting: usize,
+    pub lasting: usize,
+}
+
+impl Jobs {
+    pub fn new(on_system_bus: bool) -> Self {
+        let lasting = if on_system_bus { LASTING_ON_SYSTEM_BUS } else { LASTING_ELSEWHERE };
+        Jobs { starting: Semaphore::new(STARTING), lasting: Semaphore::new(lasting) }
+    }
+
+    /// Waits, in order, for a place. Cancel-safe: giving up gives up the place in the queue.
+    pub async fn admit(&self, pace: Pace) -> Admission<'_> {
+        let lasting = match pace {
+            Pace::Quick => None,
+            Pace::Lasting => Some(self.lasting.acquire().await.expect("never closed")),
+        };
+        Admission { lasting, starting: self.starting.acquire().await.expect("never closed") }
+    }
+
+    pub fn give_back(&self, places: Places) {
+        self.starting.add_permits(places.starting);
+        self.lasting.add_permits(places.lasting);
+    }
+}
+
+impl Admission<'_> {
+    /// Keeps the places until [`Jobs::give_back`].
+    pub fn keep(self) -> Places {
+        self.starting.forget();
+        let lasting = self.lasting.map(SemaphorePermit::forget).map_or(0, |()| 1);
+        Places { starting: 1, lasting }
+    }
+}
+
+impl Places {
+    /// Takes out what a lasting start need not hold once it was accepted.
+    pub fn take_accepted(&mut self) -> Places {
+        let starting = if self.lasting > 0 { std::mem::take(&mut self.starting) } else { 0 };
+        Places { starting, lasting: 0 }
+    }
+
+    pub fn add(&mut self, other: Places) {
+        self.starting += other.starting;
+        self.lasting += other.lasting;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    #[test]
+    fn slow_starts_do_not_hold_up_quick_ones() {
+        let jobs = Jobs::new(true);
+        let mut held = Vec::new();
+        for _ in 0..LASTING_ON_SYSTEM_BUS {
+            let mut places = jobs.admit(Pace::Lasting).now_or_never().expect("a place").keep();
+            jobs.give_back(places.take_accepted());
+            held.push(places);
+        }
+        assert!(jobs.admit(Pace::Lasting).now_or_never().is_none());
+        let quick = jobs.admit(Pace::Quick).now_or_never().expect("a place for a quick one").keep();
+        jobs.give_back(quick);
+        jobs.give_back(held.pop().unwrap());
+        assert!(jobs.admit(Pace::Lasting).now_or_never().is_some());
+    }
+
+    #[test]
+    fn whoever_gives_up_leaves_no_trace() {
+        let jobs = Jobs::new(true);
+        for _ in 0..3 {
+            let admitted: Vec<_> =
+                (0..STARTING).map(|_| jobs.admit(Pace::Quick).now_or_never().expect("a place")).collect();
+            assert!(jobs.admit(Pace::Quick).now_or_never().is_none());
+            drop(admitted);
+        }
+    }
+}

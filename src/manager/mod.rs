@@ -1,0 +1,261 @@
+//! A service manager (`org.freedesktop.systemd1`) as a client sees it.
+
+mod connect;
+mod default;
+mod entry;
+mod jobs;
+mod registry;
+mod signals;
+
+use std::ffi::CString;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+pub use connect::Transport;
+pub(crate) use jobs::Pace;
+
+use crate::bus::{Container, Link, Message, Target, Value};
+use crate::error::{Error, Result};
+use crate::unit::name::{self, UNIT_PATH};
+use crate::unit::tracked::Tracked;
+use connect::Scope;
+use jobs::Jobs;
+use registry::Registry;
+
+/// A connection to a systemd service manager: the one of the system, or one of a user.
+///
+/// Cheap to clone, and usable from any task or thread; all clones and all units started through them share one
+/// connection. It is closed when the last of them is gone. The connection is driven by a task of the tokio runtime
+/// that it was made on (which needs its I/O and time drivers, see `tokio::runtime::Builder::enable_all`): when that
+/// runtime is shut down, whatever still waits ends with [`Error::RuntimeGone`].
+///
+/// While nothing is outstanding, the units of others cause no wake-ups here.
+#[derive(Clone)]
+pub struct Manager {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    link: Link<Registry>,
+    jobs: Arc<Jobs>,
+    scope: Scope,
+    private: bool,
+}
+
+/// What is to be connected to: see [`Manager::builder`].
+#[derive(Debug, Clone)]
+pub struct ManagerBuilder {
+    scope: Scope,
+    transport: Transport,
+}
+
+impl Manager {
+    /// Connects to the system manager, over the system bus, or, where there is no bus daemon and the caller is
+    /// root, over its private socket.
+    ///
+    /// Anyone may connect; to start units one must be root or be allowed to by polkit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when there is no systemd or no way to it, [`Error::NoRuntime`] outside of a tokio
+    /// runtime. Cancel-safe.
+    pub async fn system() -> Result<Self> {
+        Self::builder().system().connect().await
+    }
+
+    /// Connects to the caller's own user manager (`systemd --user`), over the user bus, or, where there is none, over
+    /// its private socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`system`](Manager::system).
+    pub async fn user() -> Result<Self> {
+        Self::builder().user().connect().await
+    }
+
+    /// Connects to the system manager of a local container, by its name in `machinectl list`; `.host` is this host.
+    ///
+    /// # Errors
+    ///
+    /// As [`system`](Manager::system).
+    pub async fn machine(name: impl Into<String>) -> Result<Self> {
+        Self::builder().machine(name).connect().await
+    }
+
+    /// Connects to the user manager of `user@machine`; with an empty user it is root's, with `.host` it is on this
+    /// host.
+    ///
+    /// # Errors
+    ///
+    /// As [`system`](Manager::system), and [`Error::Unsupported`] where libsystemd is older than 248.
+    pub async fn user_machine(name: impl Into<String>) -> Result<Self> {
+        Self::builder().user_machine(name).connect().await
+    }
+
+    /// A manager that is chosen step by step. Without a choice it is the system's for root, and the caller's own
+    /// for anyone else.
+    pub fn builder() -> ManagerBuilder {
+        ManagerBuilder { scope: Scope::by_uid(), transport: Transport::Auto }
+    }
+
+    /// The default manager of this process: the system's for root, the caller's own for anyone else.
+    /// [`run`](crate::run) and [`Command::spawn`](crate::Command::spawn) use it.
+    ///
+    /// It is connected when it is first asked for and then kept until its runtime is shut down: one per tokio
+    /// runtime. A connection that was lost is made anew at the next call.
+    ///
+    /// # Errors
+    ///
+    /// As [`system`](Manager::system).
+    pub async fn shared() -> Result<Self> {
+        default::get().await
+    }
+
+    /// Whether the connection is to the manager's private socket.
+    pub fn is_private(&self) -> bool {
+        self.inner.private
+    }
+
+    /// Sends the start of a transient unit and waits until systemd has accepted it. From when it is sent, `tracked`
+    /// is told what becomes of it.
+    ///
+    /// Dropping the future gives the start up: what was not sent is not, and what was is undone.
+    pub(crate) async fn start(
+        &self,
+        tracked: &Arc<Tracked>,
+        pace: Pace,
+        restarts: bool,
+        fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let Inner { link, jobs, .. } = &*self.inner;
+        let admission = jobs.admit(pace).await;
+        link.with(|registry, cx| registry.start(tracked, restarts, admission, fill, cx))??;
+        let mut giving_up = GiveUp { manager: self, tracked: Some(tracked) };
+        let started = tracked.started().await;
+        giving_up.tracked = None;
+        started
+    }
+
+    /// Reads a property of a unit.
+    pub(crate) async fn property(&self, unit: &str, interface: &'static str, property: &str) -> Result<Value> {
+        let path = CString::new(format!("{UNIT_PATH}{}", name::label(unit))).expect("a label holds no NUL byte");
+        let (told, answer) = oneshot::channel();
+        let read = Box::new(move |reply: Result<&Message<'_>>| {
+            let value =
+                reply.and_then(|message| message.enter(Container::Variant, None).and(Value::read_from(message)));
+            Box::new(move || drop(told.send(value))) as Box<dyn FnOnce() + Send>
+        });
+        self.inner.link.with(|registry, cx| {
+            let fill = |message: &mut Message<'_>| {
+                message.append_str(interface)?;
+                message.append_str(property)
+            };
+            registry.call(&path, c"org.freedesktop.DBus.Properties", ("Get", c"Get"), fill, read, cx)
+        })??;
+        match answer.await {
+            Ok(value) => value?.ok_or_else(|| Error::message("a property's value")),
+            // The connection was lost meanwhile; `with` says how.
+            Err(_) => Err(self.inner.link.with(|_, _| ()).err().unwrap_or(Error::RuntimeGone)),
+        }
+    }
+
+    /// Nobody waits for the unit any more.
+    pub(crate) fn release(&self, tracked: &Arc<Tracked>) {
+        // Where the connection is lost there is nothing left to release.
+        let _ = self.inner.link.with(|registry, cx| registry.release(tracked, cx));
+    }
+
+    fn is_lost(&self) -> bool {
+        self.inner.link.is_lost()
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { scope, private, .. } = &*self.inner;
+        f.debug_struct("Manager").field("scope", scope).field("private", private).finish_non_exhaustive()
+    }
+}
+
+impl ManagerBuilder {
+    /// The system manager: see [`Manager::system`].
+    pub fn system(mut self) -> Self {
+        self.scope = Scope::System;
+        self
+    }
+
+    /// The caller's own user manager: see [`Manager::user`].
+    pub fn user(mut self) -> Self {
+        self.scope = Scope::User;
+        self
+    }
+
+    /// The system manager of a local container: see [`Manager::machine`].
+    pub fn machine(mut self, name: impl Into<String>) -> Self {
+        self.scope = Scope::Machine(name.into());
+        self
+    }
+
+    /// The user manager of `user@machine`: see [`Manager::user_machine`].
+    pub fn user_machine(mut self, name: impl Into<String>) -> Self {
+        self.scope = Scope::UserMachine(name.into());
+        self
+    }
+
+    /// A manager by the D-Bus address of its bus (or, with [`Transport::Private`], of its own socket), for instance
+    /// `unix:path=/run/dbus/system_bus_socket`. Addresses are described in the D-Bus specification and in
+    /// `sd_bus_set_address(3)`.
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.scope = Scope::Address(address.into());
+        self
+    }
+
+    /// The way to it: see [`Transport`].
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// As [`Manager::system`], and [`Error::Invalid`] for a name or an address that holds a NUL byte, or where
+    /// [`Transport::Private`] is asked for and the manager is in a container.
+    pub async fn connect(self) -> Result<Manager> {
+        let ManagerBuilder { scope, transport } = self;
+        let mut failed = None;
+        for target in scope.targets(transport)? {
+            let private = matches!(target, Target::Peer(_));
+            let jobs = Arc::new(Jobs::new(scope.is_system_bus() && !private));
+            match Link::open(target, Registry::new(private, jobs.clone())).await {
+                Ok(link) => return Ok(Manager { inner: Arc::new(Inner { link, jobs, scope, private }) }),
+                // Of two failures the first, that of the bus, is the one to report, unless it only says that
+                // nobody is there.
+                Err(error) if Scope::nobody_there(&error) => failed = Some(error),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        Err(scope.explain(failed.unwrap_or(Error::NoRuntime)))
+    }
+}
+
+/// Gives the start up when it is dropped with a unit in it.
+struct GiveUp<'a> {
+    manager: &'a Manager,
+    tracked: Option<&'a Arc<Tracked>>,
+}
+
+impl Drop for GiveUp<'_> {
+    fn drop(&mut self) {
+        if let Some(tracked) = self.tracked {
+            // Where the connection is lost, nothing can be undone over it.
+            let _ = self.manager.inner.link.with(|registry, cx| registry.give_up(tracked, cx));
+        }
+    }
+}

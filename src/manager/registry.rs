@@ -1,0 +1,477 @@
+//! The outstanding units of a connection: what is started, and who is told what.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use super::entry::{Entry, Fate};
+use super::jobs::{Admission, Jobs, Places};
+use super::signals;
+use crate::bus::{After, Container, Context, Message, Receiver, Refusal};
+use crate::error::{Error, Result};
+use crate::unit::machine::{Event, JobResult, SubState};
+use crate::unit::name::{UNIT_PATH, label};
+use crate::unit::tracked::Tracked;
+
+const MANAGER_PATH: &CStr = c"/org/freedesktop/systemd1";
+const MANAGER_INTERFACE: &CStr = c"org.freedesktop.systemd1.Manager";
+const SYSTEMD: &CStr = c"org.freedesktop.systemd1";
+const BUS: &CStr = c"org.freedesktop.DBus";
+
+/// How long the matches are kept when nothing is outstanding. They cost five messages to have again; to keep
+/// them costs a wake-up for each unit that someone else starts.
+const LINGER: Duration = Duration::from_secs(3);
+
+/// What is matched on a bus while units are outstanding. One rule for all units: per-unit rules do not scale.
+const MATCHES: [&CStr; 4] = [
+    c"type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1',\
+      interface='org.freedesktop.systemd1.Manager',member='JobRemoved'",
+    c"type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',\
+      member='PropertiesChanged',arg0='org.freedesktop.systemd1.Unit'",
+    c"type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',\
+      member='PropertiesChanged',arg0='org.freedesktop.systemd1.Service'",
+    c"type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',\
+      interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.freedesktop.systemd1'",
+];
+
+/// What a reply is for.
+pub(crate) enum Ticket {
+    /// `Subscribe` or an `AddMatch`.
+    Listen(&'static str),
+    /// `StartTransientUnit`.
+    Start(Arc<Tracked>),
+    /// The `SubState` of a unit that may be about to restart.
+    Question(Arc<Tracked>, u32),
+    /// Any other call: reads the reply and gives what is to be done once the lock is free.
+    Call(&'static str, ReadReply),
+}
+
+pub(super) type ReadReply = Box<dyn FnOnce(Result<&Message<'_>>) -> Deferred + Send>;
+type Deferred = Box<dyn FnOnce() + Send>;
+
+/// What is done once the lock is free.
+#[derive(Default)]
+pub(crate) struct Released {
+    pub wakers: Vec<Waker>,
+    deferred: Vec<Deferred>,
+    /// Calls that will not be answered: dropping them tells whoever waits.
+    unanswered: Vec<Ticket>,
+    places: Places,
+    jobs: Option<Arc<Jobs>>,
+}
+
+impl Released {
+    pub fn give_back(&mut self, jobs: &Arc<Jobs>, places: Places) {
+        if places != Places::default() {
+            self.places.add(places);
+            self.jobs.get_or_insert_with(|| jobs.clone());
+        }
+    }
+}
+
+impl After for Released {
+    fn run(&mut self) {
+        if let Some(jobs) = &self.jobs {
+            jobs.give_back(std::mem::take(&mut self.places));
+        }
+        self.wakers.drain(..).for_each(Waker::wake);
+        self.deferred.drain(..).for_each(|act| act());
+        self.unanswered.clear();
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Registry {
+    /// Whether there is no bus daemon between: then all signals come, and from nobody else.
+    direct: bool,
+    jobs: Arc<Jobs>,
+    /// By the label of the object path.
+    ///
+    /// There is more than one of a name only while it is used again before all signals of its earlier unit have
+    /// come; each finds out by its start job what concerns it.
+    units: HashMap<Box<str>, Vec<Entry>>,
+    listening: bool,
+    /// On a bus, the unique name of the manager: signals of anyone else are not its word.
+    manager: Option<Box<str>>,
+    /// When the last unit went.
+    idle_since: Instant,
+    /// When to look whether to stop listening.
+    look_again: Option<Instant>,
+}
+
+impl Registry {
+    pub fn new(direct: bool, jobs: Arc<Jobs>) -> Self {
+        Registry {
+            direct,
+            jobs,
+            units: HashMap::new(),
+            listening: direct,
+            manager: None,
+            idle_since: Instant::now(),
+            look_again: None,
+        }
+    }
+
+    fn destination(&self) -> Option<&'static CStr> {
+        (!self.direct).then_some(SYSTEMD)
+    }
+
+    /// Sends `StartTransientUnit` with the properties that `fill` appends, and tracks the unit from then on.
+    /// The places are kept only when it was sent.
+    pub fn start(
+        &mut self,
+        tracked: &Arc<Tracked>,
+        restarts: bool,
+        admission: Admission<'_>,
+        fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
+        cx: &mut Context<'_, Self>,
+    ) -> Result<()> {
+        let mut message = manager_call(cx, self.destination(), c"StartTransientUnit")?;
+        message.append_str(tracked.name())?;
+        message.append_str("fail")?;
+        message.container(Container::Array, c"(sv)", fill)?;
+        message.container(Container::Array, c"(sa(sv))", |_| Ok(()))?;
+        self.listen(cx)?;
+        cx.call(message, Ticket::Start(tracked.clone()))?;
+        let entry = Entry::new(tracked.clone(), restarts, admission.keep());
+        // Mostly one: room for four, as `push` would make, is memory that thousands of units would waste.
+        self.units.entry(label(tracked.name()).into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
+        Ok(())
+    }
+
+    /// Sends any other call of an object of the manager.
+    pub fn call(
+        &self,
+        path: &CStr,
+        interface: &CStr,
+        method: (&'static str, &CStr),
+        fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
+        read: ReadReply,
+        cx: &mut Context<'_, Self>,
+    ) -> Result<()> {
+        let mut message = cx.bus.method_call(self.destination(), path, interface, method.1)?;
+        fill(&mut message)?;
+        cx.call(message, Ticket::Call(method.0, read))
+    }
+
+    /// The handle is gone: the unit is followed only until its start job is over.
+    pub fn release(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
+        self.with_entry(tracked, cx, |entry, _| entry.when_released());
+    }
+
+    /// The start is waited for no more: what it started is stopped again.
+    pub fn give_up(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
+        let destination = self.destination();
+        self.with_entry(tracked, cx, |entry, cx| {
+            entry.give_up(destination, cx);
+            entry.when_released()
+        });
+    }
+
+    /// Has the bus daemon and the manager send the signals of units, if they do not yet. Nothing waits for the
+    /// replies: they come before the one to the start that follows.
+    fn listen(&mut self, cx: &mut Context<'_, Self>) -> Result<()> {
+        if self.listening {
+            return Ok(());
+        }
+        for rule in MATCHES {
+            let mut message = bus_call(cx, c"AddMatch")?;
+            message.append_str(rule.to_str().expect("ASCII"))?;
+            cx.call(message, Ticket::Listen("AddMatch"))?;
+        }
+        let subscribe = manager_call(cx, self.destination(), c"Subscribe")?;
+        cx.call(subscribe, Ticket::Listen("Subscribe"))?;
+        self.listening = true;
+        Ok(())
+    }
+
+    /// Takes back what `listen` did, so that the units of others wake nobody here.
+    fn stop_listening(&mut self, cx: &mut Context<'_, Self>) -> Result<()> {
+        self.listening = false;
+        for rule in MATCHES {
+            let mut message = bus_call(cx, c"RemoveMatch")?;
+            message.append_str(rule.to_str().expect("ASCII"))?;
+            cx.bus.send_only(message)?;
+        }
+        cx.bus.send_only(manager_call(cx, self.destination(), c"Unsubscribe")?)
+    }
+
+    /// Listening failed, so no end would ever be seen: every unit's handle says why.
+    fn deaf(&mut self, error: &Error, cx: &mut Context<'_, Self>) {
+        self.listening = false;
+        for (_, entries) in std::mem::take(&mut self.units) {
+            for mut entry in entries {
+                entry.tracked.finish(Err(error.clone()), &mut cx.after.wakers);
+                if entry.is_unknown() {
+                    entry.give_up(self.destination(), cx);
+                    self.units.entry(label(entry.tracked.name()).into()).or_default().push(entry);
+                } else {
+                    entry.discard(&self.jobs, cx);
+                }
+            }
+        }
+    }
+
+    /// Applies `act` to the entry of the unit, if it has one still.
+    fn with_entry(
+        &mut self,
+        tracked: &Arc<Tracked>,
+        cx: &mut Context<'_, Self>,
+        act: impl FnOnce(&mut Entry, &mut Context<'_, Self>) -> Fate,
+    ) {
+        let label = label(tracked.name());
+        let Some(entries) = self.units.get_mut(label.as_str()) else { return };
+        let Some(at) = entries.iter().position(|entry| Arc::ptr_eq(&entry.tracked, tracked)) else { return };
+        if act(&mut entries[at], cx) == Fate::Remove {
+            entries.swap_remove(at).discard(&self.jobs, cx);
+            if entries.is_empty() {
+                self.units.remove(label.as_str());
+                self.rest();
+            }
+        }
+    }
+
+    /// Applies an event to every entry of a name.
+    fn apply(&mut self, label: &str, event: &Event, cx: &mut Context<'_, Self>) {
+        let destination = self.destination();
+        let Some(entries) = self.units.get_mut(label) else { return };
+        let mut at = 0;
+        while at < entries.len() {
+            match entries[at].apply(event.clone(), destination, &self.jobs, cx) {
+                Fate::Keep => at += 1,
+                Fate::Remove => entries.swap_remove(at).discard(&self.jobs, cx),
+            }
+        }
+        if entries.is_empty() {
+            self.units.remove(label);
+            self.rest();
+        }
+    }
+
+    /// Notes the time when nothing is outstanding any more.
+    fn rest(&mut self) {
+        if self.units.is_empty() && self.listening && !self.direct {
+            self.idle_since = Instant::now();
+            // Set once and looked at when it is due, rather than moved with every unit.
+            self.look_again.get_or_insert(self.idle_since + LINGER);
+        }
+    }
+
+    /// Whether a signal is the manager's own. On a bus anyone may send us one.
+    fn is_from_manager(&self, message: &Message<'_>) -> bool {
+        self.direct || (self.manager.is_some() && message.sender() == self.manager.as_deref())
+    }
+
+    fn properties_changed(&mut self, message: Message<'_>, cx: &mut Context<'_, Self>) -> Result<()> {
+        let Some(label) = message.path().and_then(|path| path.strip_prefix(UNIT_PATH)) else { return Ok(()) };
+        let Some(entries) = self.units.get_mut(label) else { return Ok(()) };
+        match message.read_str()? {
+            "org.freedesktop.systemd1.Service" => {
+                // With more than one unit of the name, the later one exists only after the end of the earlier.
+                if let Some(entry) = entries.first_mut() {
+                    entry.keep_service(message, cx)?;
+                }
+            }
+            "org.freedesktop.systemd1.Unit" => {
+                let wanted = entries.iter().any(Entry::wants_invocation_id);
+                let event = Event::Unit(signals::unit_state(&message, wanted)?);
+                self.apply(label, &event, cx);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn job_removed(&mut self, message: &Message<'_>, cx: &mut Context<'_, Self>) -> Result<()> {
+        let (job, unit, result) = signals::job_removed(message)?;
+        let label = label(unit);
+        if self.units.contains_key(label.as_str()) {
+            self.apply(&label, &Event::JobRemoved { job, result: JobResult::parse(result) }, cx);
+        }
+        Ok(())
+    }
+}
+
+impl Receiver for Registry {
+    type Ticket = Ticket;
+    type After = Released;
+
+    fn reply(&mut self, ticket: Ticket, reply: Result<&Message<'_>, Refusal<'_>>, cx: &mut Context<'_, Self>) {
+        if let Ok(message) = reply {
+            self.note_manager(&ticket, message);
+        }
+        match ticket {
+            Ticket::Listen(method) => match reply {
+                Err(refusal) if refusal.name != "org.freedesktop.systemd1.AlreadySubscribed" => {
+                    self.deaf(&refused(method, None, refusal), cx);
+                }
+                _ => {}
+            },
+            Ticket::Start(tracked) => {
+                let job = match reply {
+                    Ok(message) => signals::job_of_reply(message),
+                    Err(refusal) => Err(refused("StartTransientUnit", Some(tracked.name()), refusal)),
+                };
+                match job {
+                    Ok(job) => {
+                        tracing::debug!(unit = tracked.name(), job, "start accepted");
+                        tracked.accepted(&mut cx.after.wakers);
+                        self.apply_to(&tracked, Event::Accepted { job }, cx);
+                    }
+                    Err(error) => {
+                        tracing::debug!(unit = tracked.name(), %error, "start refused");
+                        self.with_entry(&tracked, cx, |_, _| Fate::Remove);
+                        tracked.finish(Err(error), &mut cx.after.wakers);
+                    }
+                }
+            }
+            Ticket::Call(method, read) => {
+                let act = read(reply.map_err(|refusal| refused(method, None, refusal)));
+                cx.after.deferred.push(act);
+            }
+            Ticket::Question(tracked, question) => {
+                let sub = match reply {
+                    Ok(message) => message.in_variant(c"s", || message.read_str()).map(SubState::parse),
+                    Err(refusal) if is_not_loaded(refusal.name) => Ok(SubState::Dead),
+                    Err(refusal) => Err(refused("Get", None, refusal)),
+                };
+                match sub {
+                    Ok(sub) => self.apply_to(&tracked, Event::Answer { question, sub }, cx),
+                    Err(error) => {
+                        self.with_entry(&tracked, cx, |_, _| Fate::Remove);
+                        tracked.finish(Err(error), &mut cx.after.wakers);
+                    }
+                }
+            }
+        }
+    }
+
+    fn signal(&mut self, message: Message<'_>, cx: &mut Context<'_, Self>) {
+        let handled = match (message.interface(), message.member()) {
+            (Some("org.freedesktop.DBus.Properties"), Some("PropertiesChanged")) => {
+                if !self.is_from_manager(&message) {
+                    return;
+                }
+                self.properties_changed(message, cx)
+            }
+            (Some("org.freedesktop.systemd1.Manager"), Some("JobRemoved")) => {
+                if !self.is_from_manager(&message) {
+                    return;
+                }
+                self.job_removed(&message, cx)
+            }
+            (Some("org.freedesktop.DBus"), Some("NameOwnerChanged")) => {
+                // The bus daemon sets the sender, so nobody else can use this one.
+                if self.direct || message.sender() != Some("org.freedesktop.DBus") {
+                    return;
+                }
+                self.owner_changed(&message)
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = handled {
+            tracing::warn!(%error, "ignoring a signal");
+        }
+    }
+
+    fn lost(&mut self, error: &Error, outstanding: Vec<Ticket>, after: &mut Released) {
+        after.unanswered.extend(outstanding);
+        self.listening = false;
+        self.look_again = None;
+        for entry in self.units.drain().flat_map(|(_, entries)| entries) {
+            after.give_back(&self.jobs, entry.places());
+            entry.tracked.finish(Err(error.clone()), &mut after.wakers);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.look_again
+    }
+
+    fn timer(&mut self, now: Instant, cx: &mut Context<'_, Self>) {
+        self.look_again = None;
+        if !self.units.is_empty() || !self.listening {
+            return;
+        }
+        if self.idle_since + LINGER > now {
+            self.look_again = Some(self.idle_since + LINGER);
+        } else if let Err(error) = self.stop_listening(cx) {
+            // A broken connection, which the driver will notice too.
+            tracing::debug!(%error, "cannot drop the matches");
+        }
+    }
+}
+
+impl Registry {
+    fn apply_to(&mut self, tracked: &Arc<Tracked>, event: Event, cx: &mut Context<'_, Self>) {
+        let (destination, jobs) = (self.destination(), self.jobs.clone());
+        self.with_entry(tracked, cx, |entry, cx| entry.apply(event, destination, &jobs, cx));
+    }
+
+    /// Who answers a call to the manager is the manager: that cannot be forged.
+    fn note_manager(&mut self, ticket: &Ticket, message: &Message<'_>) {
+        let from_manager = matches!(ticket, Ticket::Listen("Subscribe") | Ticket::Start(_));
+        if from_manager && !self.direct && message.sender() != self.manager.as_deref() {
+            self.manager = message.sender().map(Box::from);
+        }
+    }
+
+    /// After a re-execution the manager has another unique name, and for a moment it has none.
+    fn owner_changed(&mut self, message: &Message<'_>) -> Result<()> {
+        let (name, _old, new) = (message.read_str()?, message.read_str()?, message.read_str()?);
+        if name == "org.freedesktop.systemd1" {
+            tracing::debug!(owner = new, "the service manager's bus name changed hands");
+            self.manager = (!new.is_empty()).then(|| new.into());
+        }
+        Ok(())
+    }
+}
+
+/// A call of the manager's own interface.
+pub(super) fn manager_call<'b>(
+    cx: &Context<'b, Registry>,
+    destination: Option<&CStr>,
+    member: &CStr,
+) -> Result<Message<'b>> {
+    cx.bus.method_call(destination, MANAGER_PATH, MANAGER_INTERFACE, member)
+}
+
+fn bus_call<'b>(cx: &Context<'b, Registry>, member: &CStr) -> Result<Message<'b>> {
+    cx.bus.method_call(Some(BUS), c"/org/freedesktop/DBus", BUS, member)
+}
+
+fn is_not_loaded(error: &str) -> bool {
+    matches!(
+        error,
+        "org.freedesktop.systemd1.NoSuchUnit"
+            | "org.freedesktop.DBus.Error.UnknownObject"
+            | "org.freedesktop.DBus.Error.UnknownInterface"
+            | "org.freedesktop.DBus.Error.UnknownMethod"
+    )
+}
+
+/// The error for a refusal of the manager or of the bus daemon.
+fn refused(method: &'static str, unit: Option<&str>, refusal: Refusal<'_>) -> Error {
+    let Refusal { name, text } = refusal;
+    match (name, unit) {
+        ("org.freedesktop.systemd1.UnitExists", Some(unit)) => {
+            Error::UnitExists { name: unit.into(), message: text.into() }
+        }
+        // Nobody owns the name, and the bus daemon could not have it started.
+        ("org.freedesktop.DBus.Error.ServiceUnknown" | "org.freedesktop.DBus.Error.NameHasNoOwner", _) => {
+            unavailable(text)
+        }
+        (name, _) if name.starts_with("org.freedesktop.DBus.Error.Spawn.") => unavailable(text),
+        _ => Error::reply(method, name, text),
+    }
+}
+
+fn unavailable(text: &str) -> Error {
+    Error::Unavailable {
+        manager: "the service manager".into(),
+        reason: format!("no systemd is on this bus ({text}); is systemd running as PID 1, or as `systemd --user`?")
+            .into(),
+    }
+}

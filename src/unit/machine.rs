@@ -1,0 +1,297 @@
+//! The life of a unit from its signals: plain data, no bus.
+//!
+//! A unit has ended when it is inactive or failed *and* its start job is gone *and* it is not about to be
+//! restarted. Each half alone is wrong: before its start it is inactive too, a oneshot is inactive before its
+//! job is removed, and `Restart=` passes through `failed` on its way to the next attempt.
+
+use super::exit::InvocationId;
+
+/// What happens to a unit, as its manager reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The reply to `StartTransientUnit`: the start job.
+    Accepted { job: u32 },
+    /// `JobRemoved`, for whatever job of the unit.
+    JobRemoved { job: u32, result: JobResult },
+    /// `PropertiesChanged` of the unit interface.
+    Unit(UnitState),
+    /// The answer to [`Verdict::Ask`]; `Dead` also where the unit is not loaded any more.
+    Answer { question: u32, sub: SubState },
+}
+
+/// What an event means for those who wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The unit is not at its end.
+    Wait,
+    /// It looks like the end, or like the first of two signals of a restart: `SubState` must be asked for.
+    Ask { question: u32 },
+    /// The unit has ended: see [`Machine::ending`].
+    Ended,
+}
+
+/// The properties of the unit interface that matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnitState {
+    pub active: ActiveState,
+    pub sub: SubState,
+    /// The job that is queued or running for it, 0 for none.
+    pub job: u32,
+    /// `ConditionResult`
+    pub condition: bool,
+    /// `InactiveExitTimestamp(Monotonic)`, in µs.
+    pub left: u64,
+    pub left_realtime: u64,
+    /// `InactiveEnterTimestamp(Monotonic)`, in µs.
+    pub entered: u64,
+    pub entered_realtime: u64,
+    pub invocation_id: Option<InvocationId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ActiveState {
+    Active,
+    Inactive,
+    Failed,
+    /// On its way between those: activating, deactivating, reloading, maintenance, refreshing.
+    Changing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SubState {
+    /// `dead`, `failed`
+    Dead,
+    /// `exited`
+    Exited,
+    /// `auto-restart`, `auto-restart-queued`, and what comes before them since systemd 254.
+    AutoRestart,
+    Other,
+}
+
+/// How a job ended (`JobRemoved`, org.freedesktop.systemd1(5)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum JobResult {
+    Done,
+    Failed,
+    Canceled,
+    Timeout,
+    Dependency,
+    Assert,
+    Other(Box<str>),
+}
+
+/// All that is known of a unit at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ending {
+    pub job: JobResult,
+    /// Whether the unit was ever reported active.
+    pub activated: bool,
+    /// Whether it remains active although its main process has ended (`RemainAfterExit=`).
+    pub remains: bool,
+    pub condition: bool,
+    pub left: u64,
+    pub left_realtime: u64,
+    pub entered: u64,
+    pub entered_realtime: u64,
+    pub invocation_id: Option<InvocationId>,
+}
+
+/// The state of one unit between its start and its end.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    /// Whether `Restart=` may follow an end.
+    restarts: bool,
+    start: StartJob,
+    unit: Option<UnitState>,
+    activated: bool,
+    questions: u32,
+    asking: bool,
+}
+
+#[derive(Debug)]
+enum StartJob {
+    /// The reply has not come; these jobs of the unit were removed meanwhile. Signals may overtake the reply,
+    /// and they may be of an earlier unit of the same name.
+    Unknown {
+        removed: Vec<(u32, JobResult)>,
+    },
+    Running {
+        job: u32,
+    },
+    Gone {
+        job: u32,
+        result: JobResult,
+    },
+}
+
+/// More removed jobs than that before the reply are not one unit's start.
+const MOST_UNKNOWN: usize = 8;
+
+impl Machine {
+    pub fn new(restarts: bool) -> Self {
+        Machine {
+            restarts,
+            start: StartJob::Unknown { removed: Vec::new() },
+            unit: None,
+            activated: false,
+            questions: 0,
+            asking: false,
+        }
+    }
+
+    pub fn apply(&mut self, event: Event) -> Verdict {
+        match event {
+            Event::Accepted { job } => {
+                if let StartJob::Unknown { removed } = &mut self.start {
+                    let gone = removed.iter().position(|(id, _)| *id == job);
+                    self.start = match gone {
+                        Some(at) => StartJob::Gone { job, result: removed.swap_remove(at).1 },
+                        None => StartJob::Running { job },
+                    };
+                }
+            }
+            Event::JobRemoved { job, result } => match &mut self.start {
+                StartJob::Unknown { removed } => {
+                    if removed.len() == MOST_UNKNOWN {
+                        removed.remove(0);
+                    }
+                    removed.push((job, result));
+                }
+                StartJob::Running { job: start } if *start == job => {
+                    self.start = StartJob::Gone { job, result };
+                }
+                StartJob::Running { .. } | StartJob::Gone { .. } => {
+                    // Another job, of someone who stopped or restarted the unit. Where it is the one that the
+                    // last signal named, the next one will say that it is gone.
+                }
+            },
+            Event::Unit(state) => {
+                self.asking = false;
+                // Before the reply it may be an earlier unit of the same name that is active.
+                self.activated |= state.active == ActiveState::Active && !self.is_unknown();
+                self.unit = Some(state);
+            }
+            Event::Answer { question, sub } => {
+                if !self.asking || question != self.questions {
+                    return Verdict::Wait;
+                }
+                self.asking = false;
+                return if sub == SubState::Dead { Verdict::Ended } else { Verdict::Wait };
+            }
+        }
+        self.judge()
+    }
+
+    fn judge(&mut self) -> Verdict {
+        let (StartJob::Gone { job: start, .. }, Some(unit)) = (&self.start, &self.unit) else {
+            return Verdict::Wait;
+        };
+        match unit.active {
+            ActiveState::Active if unit.sub == SubState::Exited => Verdict::Ended,
+            ActiveState::Active | ActiveState::Changing => Verdict::Wait,
+            ActiveState::Inactive | ActiveState::Failed => {
+                // The last signal may name the start job because it was sent just before that was removed. If
+                // it also says that the unit ran, that is the end. If not, what it says may be from before the
+                // start: another one follows, since losing its job is a change of the unit.
+                let free = unit.job == 0 || (unit.job == *start && unit.entered > 0);
+                if !free || unit.sub == SubState::AutoRestart {
+                    Verdict::Wait
+                } else if !self.restarts {
+                    Verdict::Ended
+                } else if self.asking {
+                    Verdict::Wait
+                } else {
+                    self.asking = true;
+                    self.questions += 1;
+                    Verdict::Ask { question: self.questions }
+                }
+            }
+        }
+    }
+
+    /// Whether systemd has yet to say that it accepts the start.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.start, StartJob::Unknown { .. })
+    }
+
+    /// Whether the start job is over, so that it counts no more.
+    pub fn is_started(&self) -> bool {
+        matches!(self.start, StartJob::Gone { .. })
+    }
+
+    /// Whether the last signal may turn out to be that of the end.
+    pub fn may_be_over(&self) -> bool {
+        self.unit.as_ref().is_some_and(|unit| unit.active.is_over())
+    }
+
+    /// What is known at the end; `None` as long as there is none.
+    pub fn ending(&self) -> Option<Ending> {
+        let (StartJob::Gone { result, .. }, Some(unit)) = (&self.start, &self.unit) else { return None };
+        Some(Ending {
+            job: result.clone(),
+            activated: self.activated,
+            remains: unit.active == ActiveState::Active,
+            condition: unit.condition,
+            left: unit.left,
+            left_realtime: unit.left_realtime,
+            entered: unit.entered,
+            entered_realtime: unit.entered_realtime,
+            invocation_id: unit.invocation_id,
+        })
+    }
+}
+
+impl ActiveState {
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "active" => ActiveState::Active,
+            "inactive" => ActiveState::Inactive,
+            "failed" => ActiveState::Failed,
+            _ => ActiveState::Changing,
+        }
+    }
+
+    /// Whether a unit in this state may be at its end.
+    pub fn is_over(self) -> bool {
+        matches!(self, ActiveState::Inactive | ActiveState::Failed)
+    }
+}
+
+impl SubState {
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "dead" | "failed" => SubState::Dead,
+            "exited" => SubState::Exited,
+            "auto-restart" | "auto-restart-queued" | "dead-before-auto-restart" | "failed-before-auto-restart" => {
+                SubState::AutoRestart
+            }
+            _ => SubState::Other,
+        }
+    }
+}
+
+impl JobResult {
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "done" => JobResult::Done,
+            "failed" => JobResult::Failed,
+            "canceled" => JobResult::Canceled,
+            "timeout" => JobResult::Timeout,
+            "dependency" => JobResult::Dependency,
+            "assert" => JobResult::Assert,
+            other => JobResult::Other(other.into()),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        match self {
+            JobResult::Done => "done",
+            JobResult::Failed => "failed",
+            JobResult::Canceled => "canceled",
+            JobResult::Timeout => "timeout",
+            JobResult::Dependency => "dependency",
+            JobResult::Assert => "assert",
+            JobResult::Other(text) => text,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A unit: the handle to it, and how it ends.
+
+pub(crate) mod exit;
+pub(crate) mod machine;
+pub(crate) mod name;
+pub(crate) mod tracked;
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+pub use exit::{Exit, InvocationId, Outcome, Status};
+
+use crate::bus::Value;
+use crate::error::{Error, Result};
+use crate::manager::Manager;
+use tracked::Tracked;
+
+/// A handle to a unit that was started: await it, and it resolves to the unit's [`Exit`].
+///
+/// Dropping it leaves the unit running, as dropping a `tokio::process::Child` does.
+///
+/// ```no_run
+/// # async fn example() -> sdrun::Result<()> {
+/// let unit = sdrun::run(["/bin/sleep", "1"]).await?;
+/// println!("{} is running", unit.name());
+/// let exit = unit.await?;
+/// assert!(exit.success());
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "the unit's exit is had by awaiting it; drop it with `drop` to leave it running"]
+pub struct Unit {
+    tracked: Arc<Tracked>,
+    /// The manager that runs it; empty as long as a spawned start waits for a connection.
+    manager: Arc<OnceLock<Manager>>,
+}
+
+impl Unit {
+    pub(crate) fn new(tracked: Arc<Tracked>, manager: Arc<OnceLock<Manager>>) -> Self {
+        Unit { tracked, manager }
+    }
+
+    /// The unit's full name, for instance `backup.service`.
+    pub fn name(&self) -> &str {
+        self.tracked.name()
+    }
+
+    /// The ID of this run of the unit (`InvocationID`, `$INVOCATION_ID` in its processes): `None` until systemd's
+    /// first signal about it has come. [`Exit`] has it too.
+    pub fn invocation_id(&self) -> Option<InvocationId> {
+        self.tracked.invocation_id()
+    }
+
+    /// Waits until the unit has ended: it is inactive or failed, its start job is gone and it is not about to be
+    /// restarted (`Restart=`). A unit that remains after its exit (`RemainAfterExit=`) counts as ended when its main
+    /// process has.
+    ///
+    /// Cancel-safe and repeatable: each call, also a later one, gives the same answer.
+    ///
+    /// # Errors
+    ///
+    /// When the start was refused by systemd, after [`Command::spawn`](crate::Command::spawn); and
+    /// [`Error::Disconnected`](crate::Error::Disconnected) or [`Error::RuntimeGone`](crate::Error::RuntimeGone) when
+    /// the connection went away before the end was known. A failure of the program is no error, but an [`Exit`].
+    pub async fn wait(&self) -> Result<Exit> {
+        self.tracked.ended().await
+    }
+
+    /// The unit's exit, if it has ended; `None` if not. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Unit::wait).
+    pub fn try_wait(&self) -> Result<Option<Exit>> {
+        self.tracked.try_ended().transpose()
+    }
+}
+
+impl Unit {
+    /// Reads a property of the unit, by its D-Bus name: one of the service interface (`MainPID`, `NRestarts`, …), or
+    /// else one of the unit interface (`ActiveState`, `Slice`, …). org.freedesktop.systemd1(5) lists them.
+    ///
+    /// A unit that has ended is mostly not loaded any more, and systemd then answers with the values of one that
+    /// was never started.
+    ///
+    /// ```no_run
+    /// # async fn example() -> sdrun::Result<()> {
+    /// let unit = sdrun::run("/bin/sleep 10").await?;
+    /// let pid = unit.get("MainPID").await?;
+    /// assert!(matches!(pid, sdrun::Value::U32(1..)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`] for a property that neither interface has, and what [`wait`](Unit::wait) gives for a start that
+    /// was refused or a connection that was lost. Cancel-safe.
+    pub async fn get(&self, property: &str) -> Result<Value> {
+        self.tracked.started().await?;
+        let manager = self.manager.get().ok_or(Error::RuntimeGone)?;
+        match manager.property(self.name(), "org.freedesktop.systemd1.Service", property).await {
+            Err(Error::Call { name, .. }) if &*name == "org.freedesktop.DBus.Error.UnknownProperty" => {
+                manager.property(self.name(), "org.freedesktop.systemd1.Unit", property).await
+            }
+            answer => answer,
+        }
+    }
+}
+
+impl IntoFuture for Unit {
+    type Output = Result<Exit>;
+    type IntoFuture = Waiting;
+
+    fn into_future(self) -> Waiting {
+        Waiting(Box::pin(async move { self.wait().await }))
+    }
+}
+
+/// The future of a [`Unit`] that is awaited as a whole.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Waiting(Pin<Box<dyn Future<Output = Result<Exit>> + Send + Sync>>);
+
+impl Future for Waiting {
+    type Output = Result<Exit>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unit").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        self.tracked.release();
+        if let Some(manager) = self.manager.get() {
+            manager.release(&self.tracked);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Unit names: which are valid, how they are generated, and how they look in an object path.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, Result};
+
+/// The object path of a unit is this and its name, escaped.
+pub(crate) const UNIT_PATH: &str = "/org/freedesktop/systemd1/unit/";
+
+/// Longest name that systemd takes (`systemd.unit(5)`: 255 characters).
+const LONGEST: usize = 255;
+
+/// Checks the name of a service, adding the suffix where it is left out, as `systemd-run --unit=` does.
+pub(crate) fn service(name: &str) -> Result<String> {
+    let refuse = |reason: String| Err(Error::invalid("unit name", name, reason));
+    let full = match name.strip_suffix(".service") {
+        Some(_) => name.to_owned(),
+        None => format!("{name}.service"),
+    };
+    let prefix = &full[..full.len() - ".service".len()];
+    if prefix.is_empty() {
+        return Err(Error::invalid("unit name", "", "may not be empty"));
+    }
+    let valid = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    if let Some(bad) = prefix.chars().find(|c| !valid(*c)) {
+        return refuse(format!(
+            "may not contain {:?} (allowed are letters, digits and \":-_.\\@\"; systemd-escape(1) escapes the rest)",
+            bad.to_string()
+        ));
+    }
+    if full.len() > LONGEST {
+        return refuse(format!("is {} bytes long; at most {LONGEST} are allowed, .service included", full.len()));
+    }
+    match prefix.split_once('@') {
+        Some(("", _)) => refuse("has nothing before its \"@\"".into()),
+        Some((_, "")) => refuse("is a template: say the instance after the \"@\"".into()),
+        _ => Ok(full),
+    }
+}
+
+/// A new name, which no other process and no other call makes: it holds the process ID, a number drawn
+/// once per process, and a count.
+pub(crate) fn generate() -> String {
+    static DRAWN: OnceLock<u64> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let drawn = DRAWN.get_or_init(|| RandomState::new().hash_one(0));
+    // The process ID is read each time: after a fork the child shares the number and the count.
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    format!("sdrun-{process}-{:08x}-{count}.service", *drawn as u32)
+}
+
+/// The last element of a unit's object path: everything but letters and digits is written `_xx`, and so is
+/// a digit in front.
+pub(crate) fn label(name: &str) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut label = String::with_capacity(name.len() + 16);
+    for (at, byte) in name.bytes().enumerate() {
+        if byte.is_ascii_alphabetic() || (byte.is_ascii_digit() && at > 0) {
+            label.push(byte.into());
+        } else {
+            label.push('_');
+            label.push(DIGITS[usize::from(byte >> 4)].into());
+            label.push(DIGITS[usize::from(byte & 15)].into());
+        }
+    }
+    if label.is_empty() {
+        label.push('_');
+    }
+    label
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked_and_completed() {
+        assert_eq!(service("job").unwrap(), "job.service");
+        assert_eq!(service("job.service").unwrap(), "job.service");
+        assert_eq!(service("job@1").unwrap(), "job@1.service");
+        assert_eq!(service("a\\x2db:c_d.e").unwrap(), "a\\x2db:c_d.e.service");
+        assert_eq!(service("job.timer").unwrap(), "job.timer.service");
+    }
+
+    #[test]
+    fn bad_names_are_refused_with_the_reason() {
+        let reason = |name: &str| service(name).unwrap_err().to_string();
+        assert_eq!(
+            reason("a/b.service"),
+            "unit name \"a/b.service\" may not contain \"/\" (allowed are letters, digits and \":-_.\\@\"; \
+             systemd-escape(1) escapes the rest)"
+        );
+        assert!(reason("").contains("may not be empty"));
+        assert!(reason(".service").contains("may not be empty"));
+        assert!(reason("a b").contains("\" \""));
+        assert!(reason("nul\0").contains("\\0"));
+        assert!(reason("é").contains("é"));
+        assert!(reason("job@").contains("template"));
+        assert!(reason("@x").contains("before"));
+        assert!(reason(&"x".repeat(248)).contains("256 bytes"));
+        assert!(service(&"x".repeat(247)).is_ok());
+    }
+
+    #[test]
+    fn generated_names_are_valid_and_differ() {
+        let (one, two) = (generate(), generate());
+        assert_ne!(one, two);
+        assert_eq!(service(&one).unwrap(), one);
+    }
+
+    #[test]
+    fn labels_are_escaped_as_in_object_paths() {
+        assert_eq!(label("run-u15.service"), "run_2du15_2eservice");
+        assert_eq!(label("1.service"), "_31_2eservice");
+        assert_eq!(label("a@\\x2d.service"), "a_40_5cx2d_2eservice");
+        assert_eq!(label(""), "_");
+    }
+}
