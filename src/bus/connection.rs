@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_int};
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::net::Shutdown;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
@@ -130,32 +132,35 @@ impl Bus {
         Ok(bus)
     }
 
+    /// One end of a connection over a socket.
+    #[cfg(test)]
+    pub fn over(fd: OwnedFd, server: bool) -> Result<Self> {
+        use std::os::fd::IntoRawFd;
+
+        let bus = Self::opened("sd_bus_new", |raw| {
+            // SAFETY: `raw` is a place for the new bus.
+            unsafe { sys::sd_bus_new(raw) }
+        })?;
+        let fd = fd.into_raw_fd();
+        // SAFETY: a live bus that was not started yet, which takes the descriptor over.
+        check("sd_bus_set_fd", unsafe { sys::sd_bus_set_fd(bus.as_raw(), fd, fd) })?;
+        if server {
+            let id = sys::sd_id128_t::from([7; 16]);
+            // SAFETY: a live bus that was not started yet.
+            check("sd_bus_set_server", unsafe { sys::sd_bus_set_server(bus.as_raw(), 1, id) })?;
+        }
+        // SAFETY: a live bus that was not started yet.
+        check("sd_bus_start", unsafe { sys::sd_bus_start(bus.as_raw()) })?;
+        Ok(bus)
+    }
+
     /// The two ends of a connection over a socket pair: the client's, and the one of a server that a test
     /// scripts.
     #[cfg(test)]
     pub fn pair() -> Result<(Self, Self)> {
-        use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-        use std::os::fd::IntoRawFd;
-
         let (ours, theirs) =
-            socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)
-                .map_err(|errno| Error::system("socketpair", errno))?;
-        let end = |fd: std::os::fd::OwnedFd, server: bool| -> Result<Self> {
-            // SAFETY: `raw` is a place for the new bus.
-            let bus = Self::opened("sd_bus_new", |raw| unsafe { sys::sd_bus_new(raw) })?;
-            let fd = fd.into_raw_fd();
-            // SAFETY: a live bus that was not started yet, which takes the descriptor over.
-            check("sd_bus_set_fd", unsafe { sys::sd_bus_set_fd(bus.as_raw(), fd, fd) })?;
-            if server {
-                let id = sys::sd_id128_t::from([7; 16]);
-                // SAFETY: a live bus that was not started yet.
-                check("sd_bus_set_server", unsafe { sys::sd_bus_set_server(bus.as_raw(), 1, id) })?;
-            }
-            // SAFETY: a live bus that was not started yet.
-            check("sd_bus_start", unsafe { sys::sd_bus_start(bus.as_raw()) })?;
-            Ok(bus)
-        };
-        Ok((end(ours, false)?, end(theirs, true)?))
+            std::os::unix::net::UnixStream::pair().map_err(|_| Error::system("socketpair", Errno::last()))?;
+        Ok((Self::over(ours.into(), false)?, Self::over(theirs.into(), true)?))
     }
 
     fn opened(operation: &'static str, open: impl FnOnce(*mut *mut sys::sd_bus) -> c_int) -> Result<Self> {
@@ -165,7 +170,7 @@ impl Bus {
         Ok(Bus { raw, parked: RefCell::default() })
     }
 
-    fn as_raw(&self) -> *mut sys::sd_bus {
+    pub(super) fn as_raw(&self) -> *mut sys::sd_bus {
         self.raw.as_ptr()
     }
 
@@ -175,13 +180,13 @@ impl Bus {
         Ok(check("connect", unsafe { sys::sd_bus_is_ready(self.as_raw()) })? > 0)
     }
 
-    /// The descriptor to wait on. It may change until the bus is ready.
-    pub fn fd(&self) -> Result<BorrowedFd<'_>> {
+    /// A duplicate of the descriptor to wait on. It may be another one until the bus is ready.
+    pub fn fd(&self) -> Result<OwnedFd> {
         // SAFETY: a live bus.
         let raw = check("sd_bus_get_fd", unsafe { sys::sd_bus_get_fd(self.as_raw()) })?;
-        // SAFETY: the bus's own descriptor, open for at least as long as nobody processes the bus; callers
-        // duplicate it at once.
-        Ok(unsafe { BorrowedFd::borrow_raw(raw) })
+        // SAFETY: the bus's own descriptor, which it closes only while it is processed.
+        let fd = unsafe { BorrowedFd::borrow_raw(raw) };
+        duplicate(fd)
     }
 
     /// What the descriptor is to be watched for.
@@ -305,10 +310,22 @@ impl Drop for Bus {
             // SAFETY: the reference that `park` put here.
             unsafe { sys::sd_bus_message_unref(raw.as_ptr()) };
         }
+        // Duplicates of the descriptor keep the socket open, until the runtime that watches them runs again. The peer
+        // is to see the end now. (After a fork the child gets no descriptor here, so the parent's goes on.)
+        if let Ok(fd) = self.fd() {
+            let _ = UnixStream::from(fd).shutdown(Shutdown::Both);
+        }
         // SAFETY: the only reference besides those that sd-bus's own queues hold, which closing drops. No
         // `Message` is left, since each borrows this value.
         unsafe { sys::sd_bus_close_unref(self.as_raw()) };
     }
+}
+
+/// A descriptor of the same file.
+pub(super) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    fd.try_clone_to_owned().map_err(|error| {
+        Error::system("duplicate the bus's descriptor", Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EIO)))
+    })
 }
 
 /// The time on the clock that sd-bus's deadlines are of.

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::pin::Pin;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, ready};
@@ -20,7 +20,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
-use super::connection::{Bus, Interest, Step, Target};
+use super::connection::{Bus, Interest, Step, Target, duplicate};
 use super::message::{Kind, Message};
 use crate::error::{Error, Result};
 
@@ -45,6 +45,8 @@ pub(crate) trait Receiver: Sized + Send + 'static {
     fn signal(&mut self, message: Message<'_>, cx: &mut Context<'_, Self>);
     /// The connection is gone, with it the replies to these calls. Nothing comes after this.
     fn lost(&mut self, error: &Error, outstanding: Vec<Self::Ticket>, after: &mut Self::After);
+    /// Whether the connection must stay open even when nobody holds a [`Link`] to it.
+    fn is_obliged(&self) -> bool;
     /// When [`timer`](Receiver::timer) wants to be called.
     fn deadline(&self) -> Option<Instant>;
     /// The deadline has passed.
@@ -103,6 +105,8 @@ struct State<R: Receiver> {
     pending: HashMap<u64, R::Ticket>,
     /// What the driver's timer is set to.
     armed: Option<Instant>,
+    /// Present while the receiver is obliged: a cycle, which the driver breaks.
+    kept: Option<Arc<Shared<R>>>,
     connection: Connection,
 }
 
@@ -128,7 +132,7 @@ impl<R: Receiver> Link<R> {
     }
 
     fn drive(bus: Bus, fd: AsyncFd<OwnedFd>, receiver: R) -> Self {
-        let state = State { receiver, pending: HashMap::new(), armed: None, connection: Connection::Open(bus) };
+        let state = State { receiver, pending: HashMap::new(), armed: None, kept: None, connection: Connection::Open(bus) };
         let shared =
             Arc::new(Shared { state: Mutex::new(state), driver: AtomicWaker::new(), nudged: AtomicBool::new(true) });
         tokio::spawn(Driver {
@@ -149,20 +153,25 @@ impl<R: Receiver> Link<R> {
     pub fn with<T>(&self, act: impl FnOnce(&mut R, &mut Context<'_, R>) -> T) -> Result<T> {
         let mut after = R::After::default();
         let mut state = self.shared.lock();
-        let State { receiver, pending, armed, connection } = &mut *state;
+        let State { receiver, pending, armed, kept, connection } = &mut *state;
         let bus = match connection {
             Connection::Open(bus) => bus,
             Connection::Lost(error) => return Err(error.clone()),
         };
         let value = act(receiver, &mut Context { bus, after: &mut after, pending });
+        if receiver.is_obliged() && kept.is_none() {
+            *kept = Some(self.shared.clone());
+        }
         let unwritten = bus.interest().is_ok_and(|interest| interest.contains(Interest::WRITABLE));
+        // Writing may have shown that the connection is broken, of which the descriptor need not tell the driver.
+        let broken = matches!(bus.timeout(), Ok(Some(Duration::ZERO)));
         let sooner = match (receiver.deadline(), *armed) {
             (Some(wanted), Some(armed)) => wanted < armed,
             (Some(_), None) => true,
             (None, _) => false,
         };
         drop(state);
-        if unwritten || sooner {
+        if unwritten || broken || sooner {
             self.shared.nudge();
         }
         after.run();
@@ -189,7 +198,7 @@ impl<R: Receiver> Shared<R> {
     /// Reads and dispatches until nothing is left or the budget is spent.
     fn turn(&self, after: &mut R::After) -> Turn {
         let mut state = self.lock();
-        let State { receiver, pending, armed, connection } = &mut *state;
+        let State { receiver, pending, armed, kept, connection } = &mut *state;
         let Connection::Open(bus) = connection else { return Turn::Over };
         let mut cx = Context { bus, after, pending };
         for _ in 0..BUDGET {
@@ -211,6 +220,10 @@ impl<R: Receiver> Shared<R> {
             }
             // sd-bus may be idle and yet due: a message that is queued inside it, or an end of file that it
             // has still to report, show only in its timeout.
+            if !receiver.is_obliged() {
+                // Not the last reference: the caller holds one.
+                *kept = None;
+            }
             return match (bus.timeout(), bus.interest()) {
                 (Ok(Some(Duration::ZERO)), Ok(_)) => continue,
                 (Ok(timeout), Ok(interest)) => {
@@ -231,7 +244,8 @@ impl<R: Receiver> Shared<R> {
             return;
         }
         tracing::debug!(%error, "connection to the service manager lost");
-        let State { receiver, pending, connection, .. } = &mut *state;
+        let State { receiver, pending, connection, kept, .. } = &mut *state;
+        *kept = None;
         receiver.lost(&error, pending.drain().map(|(_, ticket)| ticket).collect(), after);
         let connection = std::mem::replace(connection, Connection::Lost(error));
         drop(state);
@@ -334,7 +348,8 @@ impl<R: Receiver> Future for Driver<R> {
             match turn {
                 Turn::More => {
                     shared.nudged.store(true, Ordering::Release);
-                    cx.waker().wake_by_ref();
+                    // Unlike a waker this has the runtime look at timers and descriptors first.
+                    let _ = pin!(tokio::task::yield_now()).poll(cx);
                     return Poll::Pending;
                 }
                 Turn::Wait { write, until } => {
@@ -342,7 +357,7 @@ impl<R: Receiver> Future for Driver<R> {
                         guard.clear_ready();
                     }
                     if write != writable.is_some() {
-                        *writable = match write.then(|| watch(readable.get_ref(), Readiness::WRITABLE)) {
+                        *writable = match write.then(|| watch_too(readable, Readiness::WRITABLE)) {
                             Some(Err(error)) => return Self::end(&shared, error, after),
                             Some(Ok(fd)) => Some(fd),
                             None => None,
@@ -447,14 +462,17 @@ fn advance(bus: &Bus) -> Result<Progress> {
     }
 }
 
-/// Registers a duplicate of the descriptor with the runtime: sd-bus closes its own when it likes.
-fn watch(fd: impl std::os::fd::AsFd, interest: Readiness) -> Result<AsyncFd<OwnedFd>> {
-    let system = |operation, error: std::io::Error| {
-        Error::system(operation, Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EIO)))
-    };
-    let fd: BorrowedFd<'_> = fd.as_fd();
-    let copy = fd.try_clone_to_owned().map_err(|error| system("duplicate the bus's descriptor", error))?;
-    // SAFETY: the AsyncFd owns the duplicate, so it stays open and the same as long as it is registered.
-    unsafe { AsyncFd::register_with_interest(copy, interest) }
-        .map_err(|error| system("register the bus's descriptor with tokio", error.into()))
+/// Registers a duplicate of the bus's descriptor with the runtime.
+fn watch(fd: OwnedFd, interest: Readiness) -> Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the AsyncFd owns the descriptor, so it stays open and the same as long as it is registered.
+    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(|error| {
+        let error = std::io::Error::from(error);
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EIO));
+        Error::system("register the bus's descriptor with tokio", errno)
+    })
+}
+
+/// The same descriptor for something else; the runtime takes none twice.
+fn watch_too(fd: &AsyncFd<OwnedFd>, interest: Readiness) -> Result<AsyncFd<OwnedFd>> {
+    watch(duplicate(fd.get_ref().as_fd())?, interest)
 }

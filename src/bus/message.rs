@@ -1,5 +1,6 @@
 //! One D-Bus message: typed building and reading.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -20,7 +21,13 @@ use crate::error::{Error, Result};
 pub(crate) struct Message<'b> {
     raw: NonNull<sys::sd_bus_message>,
     bus: PhantomData<&'b Bus>,
+    /// How many containers are open for appending.
+    depth: usize,
 }
+
+/// How deep containers may be nested in a message. sd-bus would send more, but a bus daemon closes the connection
+/// of whoever does, with all that is outstanding on it.
+const DEEPEST: usize = 64;
 
 /// What a message is, by the header's type field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +101,7 @@ impl<'b> Message<'b> {
     ///
     /// `raw` is a message of the bus that `'b` borrows, and the caller hands over one reference to it.
     pub(super) unsafe fn from_raw(raw: NonNull<sys::sd_bus_message>) -> Self {
-        Message { raw, bus: PhantomData }
+        Message { raw, bus: PhantomData, depth: 0 }
     }
 
     /// What one of sd-bus's functions that make a message gave. The bus that it is made on is the one that
@@ -155,9 +162,10 @@ impl<'b> Message<'b> {
         Ok(())
     }
 
-    /// Appends a string (`s`). One with a NUL byte is refused.
+    /// Appends a string (`s`). One with a NUL byte is refused, and one that the other end would not read.
     pub fn append_str(&mut self, text: &str) -> Result<()> {
         refuse_nul(text)?;
+        refuse_noncharacters(text)?;
         let mut space: *mut c_char = ptr::null_mut();
         // SAFETY: a live message; on success `space` points at `len` bytes of its body, followed by a NUL
         // that sd-bus has written.
@@ -221,19 +229,24 @@ impl<'b> Message<'b> {
         contents: &CStr,
         fill: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
+        if self.depth == DEEPEST {
+            return Err(Error::invalid("value", "", format!("is nested more than {DEEPEST} deep")));
+        }
         // SAFETY: a live message and a NUL-terminated signature, which sd-bus checks.
         check("sd_bus_message_open_container", unsafe {
             sys::sd_bus_message_open_container(self.as_raw(), container as isize as c_char, contents.as_ptr())
         })?;
+        self.depth += 1;
         fill(self)?;
+        self.depth -= 1;
         // SAFETY: a live message; a container that is incomplete is refused by sd-bus.
         check("sd_bus_message_close_container", unsafe { sys::sd_bus_message_close_container(self.as_raw()) })?;
         Ok(())
     }
 
     /// Appends an array of strings (`as`).
-    pub fn append_strs<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) -> Result<()> {
-        self.container(Container::Array, c"s", |m| texts.into_iter().try_for_each(|text| m.append_str(text)))
+    pub fn append_strs<T: AsRef<str>>(&mut self, texts: impl IntoIterator<Item = T>) -> Result<()> {
+        self.container(Container::Array, c"s", |m| texts.into_iter().try_for_each(|text| m.append_str(text.as_ref())))
     }
 
     /// Makes a message readable without sending it.
@@ -325,11 +338,6 @@ impl<'b> Message<'b> {
         self.read_text(b's')?.ok_or_else(|| self.at_end_of(b's'))
     }
 
-    /// Reads the next string of an array of them; `None` at its end.
-    pub fn next_str(&self) -> Result<Option<&str>> {
-        self.read_text(b's')
-    }
-
     /// Reads an object path (`o`).
     pub fn read_path(&self) -> Result<&str> {
         self.read_text(b'o')?.ok_or_else(|| self.at_end_of(b'o'))
@@ -367,16 +375,34 @@ impl<'b> Message<'b> {
     }
 
     /// Reads an array of bytes (`ay`).
-    pub fn read_bytes(&self) -> Result<&[u8]> {
+    pub fn read_bytes(&self) -> Result<Cow<'_, [u8]>> {
         let (mut start, mut len) = (ptr::null(), 0);
         // SAFETY: a live message; the two places are written on success only.
         let read = unsafe { sys::sd_bus_message_read_array(self.as_raw(), b'y' as c_char, &mut start, &mut len) };
-        self.typed(read, || "ay".into())?;
+        if read == -(Errno::EOPNOTSUPP as c_int) {
+            return self.read_foreign_bytes().map(Cow::Owned);
+        }
+        if !self.typed(read, || "ay".into())? {
+            return Err(self.at_end_of(b'a'));
+        }
         if len == 0 {
-            return Ok(&[]);
+            return Ok(Cow::Borrowed(&[]));
         }
         // SAFETY: sd-bus gave `len` bytes inside the body, which stays unchanged while `self` is borrowed.
-        Ok(unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) })
+        Ok(Cow::Borrowed(unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) }))
+    }
+
+    /// The same from a host of the other byte order, whose arrays sd-bus gives element by element only.
+    fn read_foreign_bytes(&self) -> Result<Vec<u8>> {
+        if !self.enter(Container::Array, Some(c"y"))? {
+            return Err(self.at_end_of(b'a'));
+        }
+        let mut bytes = Vec::new();
+        while self.peek()?.is_some() {
+            bytes.push(self.read()?);
+        }
+        self.exit()?;
+        Ok(bytes)
     }
 
     /// # Safety
@@ -388,7 +414,8 @@ impl<'b> Message<'b> {
         self.typed(read, || char::from(code).to_string())
     }
 
-    /// Enters a container, whose contents must have the signature given. `false` at the end of an array.
+    /// Enters a container, whose contents must have the signature given. `false` at the end of an array, where
+    /// without a signature it is an error.
     pub fn enter(&self, container: Container, contents: Option<&CStr>) -> Result<bool> {
         // SAFETY: a live message; the signature is NUL-terminated or null, which stands for any.
         let entered = unsafe {
@@ -427,7 +454,7 @@ impl<'b> Message<'b> {
 
     /// The type that comes next, with its contents where it is a container; `None` at the end of the
     /// container that is being read.
-    pub fn peek(&self) -> Result<Option<(u8, &CStr)>> {
+    pub fn peek(&self) -> Result<Option<(u8, CString)>> {
         let (mut code, mut contents): (c_char, *const c_char) = (0, ptr::null());
         // SAFETY: a live message and two places to write to.
         let found = unsafe { sys::sd_bus_message_peek_type(self.as_raw(), &mut code, &mut contents) };
@@ -435,15 +462,17 @@ impl<'b> Message<'b> {
             return Ok(None);
         }
         let contents = if contents.is_null() {
-            c""
+            CString::default()
         } else {
-            // SAFETY: NUL-terminated, and owned by the message as the manual says.
-            unsafe { CStr::from_ptr(contents) }
+            // SAFETY: NUL-terminated, and the message's, which frees it with the next peek or with the container:
+            // it is copied at once.
+            unsafe { CStr::from_ptr(contents) }.to_owned()
         };
         Ok(Some((code as u8, contents)))
     }
 
     /// Starts reading from the first field again.
+    #[cfg(test)]
     pub fn rewind(&self) -> Result<()> {
         // SAFETY: a live message; one that is not sealed is refused.
         check("sd_bus_message_rewind", unsafe { sys::sd_bus_message_rewind(self.as_raw(), 1) })?;
@@ -480,7 +509,9 @@ impl<'b> Message<'b> {
     /// Reads a dictionary of properties (`a{sv}`). `take` is given each name; it reads the variant, or leaves
     /// it alone, or ends the reading, with the message left wherever that was.
     pub fn read_properties(&self, mut take: impl FnMut(&str) -> Result<Took>) -> Result<()> {
-        self.enter(Container::Array, Some(c"{sv}"))?;
+        if !self.enter(Container::Array, Some(c"{sv}"))? {
+            return Err(self.at_end_of(b'a'));
+        }
         while self.enter(Container::DictEntry, Some(c"sv"))? {
             let name = self.read_str()?;
             match take(name)? {
@@ -518,7 +549,20 @@ impl Drop for Message<'_> {
     }
 }
 
-fn refuse_nul(text: &str) -> Result<()> {
+/// systemd takes a text with a noncharacter of Unicode for malformed, though D-Bus allows it.
+fn refuse_noncharacters(text: &str) -> Result<()> {
+    let found = text.chars().find(|c| matches!(*c, '\u{fdd0}'..='\u{fdef}') || *c as u32 & 0xfffe == 0xfffe);
+    match found {
+        None => Ok(()),
+        Some(c) => {
+            let reason = format!("holds U+{:04X}, a noncharacter, which systemd does not read", c as u32);
+            // Without the text, which may be a secret.
+            Err(Error::invalid("text", "", reason))
+        }
+    }
+}
+
+pub(super) fn refuse_nul(text: &str) -> Result<()> {
     match text.find('\0') {
         None => Ok(()),
         Some(_) => Err(Error::invalid("text", text, "holds a NUL byte, which D-Bus cannot carry")),

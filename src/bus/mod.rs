@@ -10,7 +10,7 @@ mod driver;
 mod message;
 mod signature;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod value;
 
 pub(crate) use connection::{Bus, Parked, Target};

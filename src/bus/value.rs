@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use super::message::{Container, Message};
+use super::message::{Container, Message, refuse_nul};
 use super::signature::Signature;
 use crate::error::{Error, Result};
 
@@ -95,6 +95,22 @@ impl Value {
         to.push(code);
     }
 
+    /// Whether it can be sent: arrays hold what they say, text has no NUL byte, and the type is a valid one.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.checked_signature()?;
+        match self {
+            Value::Str(text) | Value::ObjectPath(text) | Value::Signature(text) => refuse_nul(text),
+            Value::Array(element, values) => values.iter().try_for_each(|value| value.fits(element)?.check()),
+            Value::Dict(key, value, entries) => entries.iter().try_for_each(|(k, v)| {
+                k.fits(key)?.check()?;
+                v.fits(value)?.check()
+            }),
+            Value::Struct(fields) => fields.iter().try_for_each(Value::check),
+            Value::Variant(inner) => inner.check(),
+            _ => Ok(()),
+        }
+    }
+
     /// Appends the value to a message.
     pub(crate) fn append_to(&self, message: &mut Message<'_>) -> Result<()> {
         match self {
@@ -116,7 +132,7 @@ impl Value {
                 values.iter().try_for_each(|value| value.fits(element)?.append_to(m))
             }),
             Value::Dict(key, value, entries) => {
-                let both = CString::new(format!("{key}{value}")).expect("signatures hold no NUL byte");
+                let both = both_types(key, value);
                 let entry = CString::new(format!("{{{key}{value}}}")).expect("signatures hold no NUL byte");
                 message.container(Container::Array, &entry, |m| {
                     entries.iter().try_for_each(|(k, v)| {
@@ -161,12 +177,13 @@ impl Value {
             b'o' => Value::ObjectPath(message.read_path()?.into()),
             b'g' => Value::Signature(message.read_signature()?.into()),
             b'h' => Value::Fd(Arc::new(message.read_fd()?)),
-            b'a' if contents == c"y" => Value::Bytes(message.read_bytes()?.into()),
+            b'a' if &*contents == c"y" => Value::Bytes(message.read_bytes()?.into_owned()),
             b'a' if contents.to_bytes().starts_with(b"{") => {
                 let (key, value) = entry_types(contents.to_bytes())?;
+                let both = both_types(&key, &value);
                 message.enter(Container::Array, None)?;
                 let mut entries = Vec::new();
-                while message.enter(Container::DictEntry, None)? {
+                while message.enter(Container::DictEntry, Some(&both))? {
                     entries.push((Self::require(message)?, Self::require(message)?));
                     message.exit()?;
                 }
@@ -222,6 +239,11 @@ impl Value {
 
 fn text_of(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|_| Error::message("a signature in ASCII"))
+}
+
+/// The contents of an entry of a dictionary.
+fn both_types(key: &Signature, value: &Signature) -> CString {
+    CString::new(format!("{key}{value}")).expect("signatures hold no NUL byte")
 }
 
 /// The key and value types of `{kv}`.

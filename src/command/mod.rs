@@ -161,8 +161,8 @@ impl Command {
     }
 
     /// Sets any property of the unit that systemd takes in `StartTransientUnit`, by its D-Bus name and type
-    /// (org.freedesktop.systemd1(5)). sdrun does not look at it: a value of the wrong type is refused by systemd
-    /// when the command is started.
+    /// (org.freedesktop.systemd1(5)). Whether the property exists and takes that type is for systemd to say, when
+    /// the command is started.
     ///
     /// ```no_run
     /// # async fn example() -> sdrun::Result<()> {
@@ -171,9 +171,10 @@ impl Command {
     /// # }
     /// ```
     pub fn extra(&mut self, property: impl Into<String>, value: impl Into<Value>) -> &mut Self {
-        let property = words::plain("property name", property.into());
-        if let Some(property) = self.accept(property) {
-            self.extra.push((property, value.into()));
+        let (property, value) = (words::plain("property name", property.into()), value.into());
+        let checked = property.and_then(|property| value.check().map(|()| property));
+        if let Some(property) = self.accept(checked) {
+            self.extra.push((property, value));
         }
         self
     }
@@ -280,11 +281,8 @@ impl Command {
             property_str(message, "WorkingDirectory", directory)?;
         }
         if !self.environment.is_empty() {
-            property(message, "Environment", c"as", |m| {
-                m.container(Container::Array, c"s", |m| {
-                    self.environment.iter().try_for_each(|(key, value)| m.append_str(&format!("{key}={value}")))
-                })
-            })?;
+            let variables: Vec<_> = self.environment.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            property(message, "Environment", c"as", |m| m.append_strs(&variables))?;
         }
         for (name, value) in &self.extra {
             message.container(Container::Struct, c"sv", |m| {
@@ -297,9 +295,7 @@ impl Command {
             m.container(Container::Array, c"(sasb)", |m| {
                 m.container(Container::Struct, c"sasb", |m| {
                     m.append_str(&self.words[0])?;
-                    m.container(Container::Array, c"s", |m| {
-                        self.words.iter().try_for_each(|word| m.append_str(&words::unexpanded(word)))
-                    })?;
+                    m.append_strs(self.words.iter().map(|word| words::unexpanded(word)))?;
                     m.append(false)
                 })
             })

@@ -106,8 +106,8 @@ impl Scope {
         let text = errno.desc();
         let booted = Path::new("/run/systemd/system").exists();
         let reason = match (self, errno) {
-            (Scope::Address(_), Errno::EINVAL) => {
-                "that is not a D-Bus address (as unix:path=/run/dbus/system_bus_socket)".into()
+            (Scope::Address(address), Errno::EINVAL | Errno::ECONNREFUSED) if !has_transport(address) => {
+                "that is not a D-Bus address (as unix:path=/run/dbus/system_bus_socket is one)".into()
             }
             (Scope::System | Scope::User, Errno::ENOENT | Errno::ECONNREFUSED | Errno::ENOMEDIUM) if !booted => {
                 "systemd does not run this machine (there is no /run/systemd/system)".into()
@@ -134,6 +134,12 @@ impl Scope {
 const NO_RUNTIME_DIR: &str = "there is no socket of it; log in, or have root run `loginctl enable-linger USER`, and see \
      that XDG_RUNTIME_DIR is set (/run/user/UID)";
 
+/// Whether one of the addresses in the list has a form that libsystemd knows.
+fn has_transport(address: &str) -> bool {
+    const KNOWN: [&str; 5] = ["unix:", "tcp:", "unixexec:", "x-machine-unix:", "vsock:"];
+    address.split(';').any(|one| KNOWN.iter().any(|transport| one.starts_with(transport)))
+}
+
 /// The D-Bus address of a socket. What may not stand in one is written `%xx`.
 fn address_of(path: &Path) -> CString {
     use std::os::unix::ffi::OsStrExt;
@@ -156,11 +162,9 @@ mod tests {
 
     #[test]
     fn sockets_are_escaped_into_addresses() {
-        assert_eq!(
-            address_of(Path::new("/run/user/1000/systemd/private")),
-            c"unix:path=/run/user/1000/systemd/private".into()
-        );
-        assert_eq!(address_of(Path::new("/a b,c;d=e%")), c"unix:path=/a%20b%2cc%3bd%3de%25".into());
+        let address = |path: &str| address_of(Path::new(path)).into_string().unwrap();
+        assert_eq!(address("/run/user/1000/systemd/private"), "unix:path=/run/user/1000/systemd/private");
+        assert_eq!(address("/a b,c;d=e%"), "unix:path=/a%20b%2cc%3bd%3de%25");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
 use super::jobs::{Jobs, Places};
-use super::registry::{Registry, Ticket, manager_call};
+use super::registry::{Obligation, Registry, Ticket, manager_call};
 use super::signals;
 use crate::bus::{Context, Message, Parked};
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ pub(super) struct Entry {
     service: Option<Parked>,
     places: Places,
     /// Nobody waits for the start any more: it is undone once systemd has accepted it.
-    given_up: bool,
+    given_up: Option<Obligation>,
 }
 
 /// What to do with an entry after an event.
@@ -34,7 +34,7 @@ pub(super) enum Fate {
 
 impl Entry {
     pub fn new(tracked: Arc<Tracked>, restarts: bool, places: Places) -> Self {
-        Entry { tracked, machine: Machine::new(restarts), service: None, places, given_up: false }
+        Entry { tracked, machine: Machine::new(restarts), service: None, places, given_up: None }
     }
 
     pub fn places(&self) -> Places {
@@ -69,18 +69,19 @@ impl Entry {
     }
 
     /// The start is waited for no more: the unit is stopped, now or as soon as systemd has accepted it.
-    pub fn give_up(&mut self, destination: Option<&CStr>, cx: &Context<'_, Registry>) {
-        self.given_up = true;
-        if !self.machine.is_unknown() {
-            self.stop(destination, cx);
+    pub fn give_up(&mut self, destination: Option<&CStr>, obligation: Obligation, cx: &mut Context<'_, Registry>) {
+        if self.machine.is_unknown() {
+            self.given_up = Some(obligation);
+        } else {
+            self.stop(destination, obligation, cx);
         }
     }
 
-    fn stop(&self, destination: Option<&CStr>, cx: &Context<'_, Registry>) {
+    fn stop(&self, destination: Option<&CStr>, obligation: Obligation, cx: &mut Context<'_, Registry>) {
         let sent = manager_call(cx, destination, c"StopUnit").and_then(|mut message| {
             message.append_str(self.tracked.name())?;
             message.append_str("replace")?;
-            cx.bus.send_only(message)
+            cx.call(message, Ticket::Undo(obligation))
         });
         match sent {
             Ok(()) => tracing::debug!(unit = self.tracked.name(), "stopping a unit whose start was given up"),
@@ -107,8 +108,8 @@ impl Entry {
         if accepted {
             let places = self.places.take_accepted();
             cx.after.give_back(jobs, places);
-            if self.given_up {
-                self.stop(destination, cx);
+            if let Some(obligation) = self.given_up.take() {
+                self.stop(destination, obligation, cx);
             }
         }
         if self.machine.is_started() {
@@ -130,7 +131,7 @@ impl Entry {
             Verdict::Wait if unit_signal && !self.machine.may_be_over() => self.forget_service(cx),
             Verdict::Wait => {}
         }
-        if self.given_up || self.tracked.is_released() { self.when_released() } else { Fate::Keep }
+        if self.tracked.is_released() { self.when_released() } else { Fate::Keep }
     }
 
     /// Asks whether the unit is about to restart.

@@ -22,7 +22,7 @@ use crate::unit::name::{self, UNIT_PATH};
 use crate::unit::tracked::Tracked;
 use connect::Scope;
 use jobs::Jobs;
-use registry::Registry;
+use registry::{Method, Registry};
 
 /// A connection to a systemd service manager: the one of the system, or one of a user.
 ///
@@ -132,33 +132,40 @@ impl Manager {
         let Inner { link, jobs, .. } = &*self.inner;
         let admission = jobs.admit(pace).await;
         link.with(|registry, cx| registry.start(tracked, restarts, admission, fill, cx))??;
-        let mut giving_up = GiveUp { manager: self, tracked: Some(tracked) };
+        let giving_up = GiveUp { manager: self, tracked };
         let started = tracked.started().await;
-        giving_up.tracked = None;
+        std::mem::forget(giving_up);
         started
     }
 
     /// Reads a property of a unit.
     pub(crate) async fn property(&self, unit: &str, interface: &'static str, property: &str) -> Result<Value> {
         let path = CString::new(format!("{UNIT_PATH}{}", name::label(unit))).expect("a label holds no NUL byte");
+        let method = Method { path: &path, interface: c"org.freedesktop.DBus.Properties", member: c"Get", name: "Get" };
+        let fill = |message: &mut Message<'_>| {
+            message.append_str(interface)?;
+            message.append_str(property)
+        };
+        let read = |reply: &Message<'_>| reply.enter(Container::Variant, None).and(Value::read_from(reply));
+        self.call(method, fill, read).await?.ok_or_else(|| Error::message("a property's value"))
+    }
+
+    /// Calls a method and waits for its reply, of which `read` takes what is wanted.
+    async fn call<T: Send + 'static>(
+        &self,
+        method: Method<'_>,
+        fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
+        read: impl FnOnce(&Message<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (told, answer) = oneshot::channel();
         let read = Box::new(move |reply: Result<&Message<'_>>| {
-            let value =
-                reply.and_then(|message| message.enter(Container::Variant, None).and(Value::read_from(message)));
+            let value = reply.and_then(read);
             Box::new(move || drop(told.send(value))) as Box<dyn FnOnce() + Send>
         });
-        self.inner.link.with(|registry, cx| {
-            let fill = |message: &mut Message<'_>| {
-                message.append_str(interface)?;
-                message.append_str(property)
-            };
-            registry.call(&path, c"org.freedesktop.DBus.Properties", ("Get", c"Get"), fill, read, cx)
-        })??;
-        match answer.await {
-            Ok(value) => value?.ok_or_else(|| Error::message("a property's value")),
-            // The connection was lost meanwhile; `with` says how.
-            Err(_) => Err(self.inner.link.with(|_, _| ()).err().unwrap_or(Error::RuntimeGone)),
-        }
+        let Inner { link, .. } = &*self.inner;
+        link.with(|registry, cx| registry.call(method, fill, read, cx))??;
+        // Without an answer the connection was lost meanwhile; asking again says how.
+        answer.await.unwrap_or_else(|_| Err(link.with(|_, _| ()).err().unwrap_or(Error::RuntimeGone)))
     }
 
     /// Nobody waits for the unit any more.
@@ -245,17 +252,16 @@ impl ManagerBuilder {
     }
 }
 
-/// Gives the start up when it is dropped with a unit in it.
+/// Gives the start up when it is dropped: the unit is stopped once systemd has accepted it.
 struct GiveUp<'a> {
     manager: &'a Manager,
-    tracked: Option<&'a Arc<Tracked>>,
+    tracked: &'a Arc<Tracked>,
 }
 
 impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
-        if let Some(tracked) = self.tracked {
-            // Where the connection is lost, nothing can be undone over it.
-            let _ = self.manager.inner.link.with(|registry, cx| registry.give_up(tracked, cx));
-        }
+        self.tracked.release();
+        // Where the connection is lost, nothing can be undone over it.
+        let _ = self.manager.inner.link.with(|registry, cx| registry.give_up(self.tracked, cx));
     }
 }

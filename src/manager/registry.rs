@@ -44,8 +44,23 @@ pub(crate) enum Ticket {
     Start(Arc<Tracked>),
     /// The `SubState` of a unit that may be about to restart.
     Question(Arc<Tracked>, u32),
+    /// The `StopUnit` of a unit whose start was given up.
+    Undo(Obligation),
     /// Any other call: reads the reply and gives what is to be done once the lock is free.
     Call(&'static str, ReadReply),
+}
+
+/// Keeps the connection open as long as it exists, also when nobody else uses it.
+pub(super) type Obligation = Arc<()>;
+
+/// A method of an object of the manager.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Method<'a> {
+    pub path: &'a CStr,
+    pub interface: &'a CStr,
+    pub member: &'a CStr,
+    /// The member, for errors.
+    pub name: &'static str,
 }
 
 pub(super) type ReadReply = Box<dyn FnOnce(Result<&Message<'_>>) -> Deferred + Send>;
@@ -95,6 +110,8 @@ pub(crate) struct Registry {
     listening: bool,
     /// On a bus, the unique name of the manager: signals of anyone else are not its word.
     manager: Option<Box<str>>,
+    /// Cloned for each start that was given up and has still to be undone.
+    obligations: Obligation,
     /// When the last unit went.
     idle_since: Instant,
     /// When to look whether to stop listening.
@@ -109,6 +126,7 @@ impl Registry {
             units: HashMap::new(),
             listening: direct,
             manager: None,
+            obligations: Obligation::default(),
             idle_since: Instant::now(),
             look_again: None,
         }
@@ -141,33 +159,31 @@ impl Registry {
         Ok(())
     }
 
-    /// Sends any other call of an object of the manager.
+    /// Sends any other call.
     pub fn call(
         &self,
-        path: &CStr,
-        interface: &CStr,
-        method: (&'static str, &CStr),
+        method: Method<'_>,
         fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
         read: ReadReply,
         cx: &mut Context<'_, Self>,
     ) -> Result<()> {
-        let mut message = cx.bus.method_call(self.destination(), path, interface, method.1)?;
+        let mut message = cx.bus.method_call(self.destination(), method.path, method.interface, method.member)?;
         fill(&mut message)?;
-        cx.call(message, Ticket::Call(method.0, read))
+        cx.call(message, Ticket::Call(method.name, read))
+    }
+
+    /// The start is waited for no more: the unit is stopped, now or once systemd has accepted it.
+    pub fn give_up(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
+        let (destination, obligation) = (self.destination(), self.obligations.clone());
+        self.with_entry(tracked, cx, |entry, cx| {
+            entry.give_up(destination, obligation, cx);
+            entry.when_released()
+        });
     }
 
     /// The handle is gone: the unit is followed only until its start job is over.
     pub fn release(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
         self.with_entry(tracked, cx, |entry, _| entry.when_released());
-    }
-
-    /// The start is waited for no more: what it started is stopped again.
-    pub fn give_up(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
-        let destination = self.destination();
-        self.with_entry(tracked, cx, |entry, cx| {
-            entry.give_up(destination, cx);
-            entry.when_released()
-        });
     }
 
     /// Has the bus daemon and the manager send the signals of units, if they do not yet. Nothing waits for the
@@ -201,17 +217,19 @@ impl Registry {
     /// Listening failed, so no end would ever be seen: every unit's handle says why.
     fn deaf(&mut self, error: &Error, cx: &mut Context<'_, Self>) {
         self.listening = false;
-        for (_, entries) in std::mem::take(&mut self.units) {
+        for (label, entries) in std::mem::take(&mut self.units) {
             for mut entry in entries {
                 entry.tracked.finish(Err(error.clone()), &mut cx.after.wakers);
                 if entry.is_unknown() {
-                    entry.give_up(self.destination(), cx);
-                    self.units.entry(label(entry.tracked.name()).into()).or_default().push(entry);
+                    entry.tracked.release();
+                    entry.give_up(self.destination(), self.obligations.clone(), cx);
+                    self.units.entry(label.clone()).or_default().push(entry);
                 } else {
                     entry.discard(&self.jobs, cx);
                 }
             }
         }
+        self.rest();
     }
 
     /// Applies `act` to the entry of the unit, if it has one still.
@@ -317,8 +335,8 @@ impl Receiver for Registry {
                 match job {
                     Ok(job) => {
                         tracing::debug!(unit = tracked.name(), job, "start accepted");
-                        tracked.accepted(&mut cx.after.wakers);
                         self.apply_to(&tracked, Event::Accepted { job }, cx);
+                        tracked.accepted(&mut cx.after.wakers);
                     }
                     Err(error) => {
                         tracing::debug!(unit = tracked.name(), %error, "start refused");
@@ -327,6 +345,7 @@ impl Receiver for Registry {
                     }
                 }
             }
+            Ticket::Undo(obligation) => drop(obligation),
             Ticket::Call(method, read) => {
                 let act = read(reply.map_err(|refusal| refused(method, None, refusal)));
                 cx.after.deferred.push(act);
@@ -384,6 +403,10 @@ impl Receiver for Registry {
             after.give_back(&self.jobs, entry.places());
             entry.tracked.finish(Err(error.clone()), &mut after.wakers);
         }
+    }
+
+    fn is_obliged(&self) -> bool {
+        Arc::strong_count(&self.obligations) > 1
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -41,7 +41,7 @@ pub(super) fn unit_state(message: &Message<'_>, wanted: bool) -> Result<UnitStat
             "InactiveEnterTimestampMonotonic" => state.entered = message.read_variant()?,
             "InvocationID" => {
                 state.invocation_id =
-                    message.in_variant(c"ay", || message.read_bytes()).map(InvocationId::from_bytes)?;
+                    message.in_variant(c"ay", || message.read_bytes()).map(|id| InvocationId::from_bytes(&id))?;
             }
             _ => return Ok(Took::Nothing),
         }

@@ -88,8 +88,7 @@ impl Unit {
     /// ```no_run
     /// # async fn example() -> sdrun::Result<()> {
     /// let unit = sdrun::run("/bin/sleep 10").await?;
-    /// let pid = unit.get("MainPID").await?;
-    /// assert!(matches!(pid, sdrun::Value::U32(1..)));
+    /// assert_eq!(unit.get("Slice").await?, "system.slice".into());
     /// # Ok(())
     /// # }
     /// ```

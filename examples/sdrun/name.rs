@@ -1,0 +1,36 @@
+//! Unit names as people type them.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// The types of units besides services.
+const OTHER_TYPES: [&str; 10] =
+    ["automount", "device", "mount", "path", "scope", "slice", "socket", "swap", "target", "timer"];
+
+/// Makes a service's name of any text, as systemd-run does: "/" becomes "-", what else may not stand in a unit name is
+/// written `\xHH`, and `.service` is added. What is left to find fault with is for the library.
+pub fn mangle(name: &OsStr) -> Result<String, String> {
+    let mut mangled = String::with_capacity(name.len() + ".service".len());
+    for byte in name.as_bytes() {
+        match byte {
+            b'/' => mangled.push('-'),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b':' | b'-' | b'_' | b'.' | b'\\' | b'@' => {
+                mangled.push(char::from(*byte));
+            }
+            _ => mangled.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    match mangled.rsplit_once('.') {
+        Some((prefix, "service")) if !prefix.is_empty() => Ok(mangled),
+        Some((prefix, kind)) if !prefix.is_empty() && OTHER_TYPES.contains(&kind) => Err(format!(
+            "Unit name \"{}\" has unit type \"{kind}\", but \"service\" is expected.",
+            name.to_string_lossy()
+        )),
+        // The name of a mount or a device.
+        _ if name.as_bytes().starts_with(b"/") => {
+            Err(format!("Unit name \"{}\" is a path, but a service is expected.", name.to_string_lossy()))
+        }
+        _ if name.is_empty() => Err("the unit name is empty".into()),
+        _ => Ok(mangled + ".service"),
+    }
+}

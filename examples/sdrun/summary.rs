@@ -1,0 +1,61 @@
+//! What an exit is to whoever called: lines on stderr, and a status.
+
+use nix::libc;
+use nix::sys::signal::Signal;
+use sdrun::{Exit, Outcome, Status};
+
+use crate::timespan::timespan;
+
+/// The lines that systemd-run prints at the end.
+pub fn lines(exit: &Exit) -> impl Iterator<Item = String> {
+    let result = format!("Finished with result: {}", exit.result);
+    let main = exit.status.map(|status| format!("Main processes terminated with: {}", code_and_status(status)));
+    let runtime = exit.runtime.map(|runtime| format!("Service runtime: {}", timespan(runtime)));
+    [Some(result), main, runtime].into_iter().flatten()
+}
+
+fn code_and_status(status: Status) -> String {
+    match status {
+        Status::Exited(code) => format!("code=exited/status={code}"),
+        Status::Killed(signal) => format!("code=killed/status={}", signal_name(signal)),
+        Status::Dumped(signal) => format!("code=dumped/status={}", signal_name(signal)),
+    }
+}
+
+/// As systemd writes it: without the `SIG`.
+fn signal_name(signal: i32) -> String {
+    match Signal::try_from(signal) {
+        Ok(signal) => signal.as_str().trim_start_matches("SIG").into(),
+        Err(_) if signal >= libc::SIGRTMIN() => format!("RTMIN+{}", signal - libc::SIGRTMIN()),
+        Err(_) => signal.to_string(),
+    }
+}
+
+/// Why the program was never run, where systemd-run's exit status makes a success of that.
+pub fn why_not_run(exit: &Exit) -> Option<&'static str> {
+    match exit.result {
+        Outcome::Condition => Some("a condition of the unit was not met"),
+        Outcome::Assert => Some("an assertion of the unit failed"),
+        Outcome::Canceled => Some("the start of the unit was cancelled"),
+        Outcome::Dependency => Some("a unit that this one requires failed"),
+        _ => None,
+    }
+}
+
+/// systemd-run's exit status.
+pub fn exit_code(exit: &Exit) -> u8 {
+    const FAILURE: u8 = 1;
+    const EXCEPTION: u8 = 255;
+    match exit.result {
+        Outcome::Success => 0,
+        _ if why_not_run(exit).is_some() => 0,
+        // The code, or the signal where it is another process of the unit that returned a code.
+        Outcome::ExitCode => match exit.status {
+            Some(Status::Exited(code)) if code > 0 => code,
+            Some(Status::Killed(signal) | Status::Dumped(signal)) => u8::try_from(signal).unwrap_or(FAILURE),
+            Some(Status::Exited(_)) | None => FAILURE,
+        },
+        Outcome::Signal => EXCEPTION,
+        _ => FAILURE,
+    }
+}

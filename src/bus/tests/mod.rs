@@ -1,0 +1,27 @@
+//! Tests of the bus layer. They need no systemd and no bus daemon: the other end of every connection is here too.
+
+mod connection;
+mod driver;
+mod ends;
+mod flow;
+mod handshake;
+mod message;
+mod odd;
+mod peer;
+mod probe;
+mod raw;
+mod reading;
+mod value;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub(crate) use peer::{Peer, connected};
+
+/// How long anything may take here before it counts as hung. Under valgrind all is slow.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Awaits what must come without further ado.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.expect("what is awaited does not come")
+}
