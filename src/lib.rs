@@ -1,4 +1,71 @@
-//! temp
+//! Run commands as transient systemd units from async Rust, and await their exit.
+//!
+//! What `tokio::process` is to `fork`, sdrun is to a service manager: nearly the same calls, but the process is a unit
+//! with a cgroup, a log and limits of its own. It is not a child of the caller, and goes on when the caller ends. It is
+//! `systemd-run` as a library: one connection carries any number of units, each started by one D-Bus call, and each
+//! exit comes from the manager's own signals.
+//!
+//! ```no_run
+//! # async fn example() -> sdrun::Result<()> {
+//! // One line: the handle resolves when the unit has ended.
+//! let exit = sdrun::run(["/bin/sleep", "1"]).await?.await?;
+//! assert!(exit.success());
+//!
+//! // The builder has the method names of tokio::process::Command, and more.
+//! let unit = sdrun::Command::new("/usr/bin/make")
+//!     .arg("-j8")
+//!     .env("CC", "clang")
+//!     .current_dir("/src")
+//!     .name("build-of-today")
+//!     .extra("MemoryMax", 2u64 << 30)
+//!     .spawn()?;
+//! let exit = unit.wait().await?;
+//! println!("{}: {exit}, after {:?}", unit.name(), exit.runtime);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Which manager
+//!
+//! [`run`], [`Command::spawn`] and [`Command::status`] use the default one: the system's for root, the caller's own
+//! (`systemd --user`) for everyone else. [`Manager`] connects to another: [`Manager::system`], [`Manager::user`], the
+//! one of a container or by address, over the bus or ([`Transport::Private`]) without a bus daemon.
+//! [`Command::start`] takes it.
+//!
+//! # When a unit has ended
+//!
+//! The handle resolves when the unit is inactive or failed, its start job is gone and `Restart=` is not about to start
+//! it again, which is later than the first `inactive` that systemd reports, and earlier than the unit's removal.
+//! [`Exit::result`] is systemd's verdict and [`Exit::status`] that of the main process. A program that cannot be
+//! executed is an exit too, with systemd's code 203. A start that never came to it, because a condition was not met, a
+//! required unit failed or the job was cancelled, is told apart from a success: see [`Outcome`].
+//!
+//! # Cancellation
+//!
+//! Every future may be dropped at any time. Dropping a start ([`run`], [`Command::start`], [`Command::status`]) before
+//! systemd has accepted it gives it up: what was not sent is not, and a unit that was is stopped again, as long as the
+//! runtime runs. Dropping a wait changes nothing; waiting again gives what it would have given. Dropping a [`Unit`]
+//! leaves it running.
+//!
+//! # What it needs
+//!
+//! A tokio runtime of any flavour with its I/O and time drivers (`enable_all`), and libsystemd 246 or newer with its
+//! headers when it is built:
+//!
+//! | | |
+//! |---|---|
+//! | Debian, Ubuntu | `apt install libsystemd-dev pkg-config` |
+//! | Fedora | `dnf install systemd-devel pkgconf` |
+//! | Arch | `pacman -S systemd pkgconf` |
+//! | openSUSE | `zypper install systemd-devel pkgconf` |
+//!
+//! Where they are missing the build stops in libsystemd-sys's build script. What an older libsystemd lacks is
+//! [`Error::Unsupported`] when it is used. It is tested with systemd 252, 257 and 262.
+//!
+//! # Log
+//!
+//! Events of the crate `tracing`: starts and ends of units at level `debug`, with the unit's name; what the peer sends
+//! that makes no sense at `warn`. Values of environment variables and properties are never in them.
 #![deny(unsafe_code)]
 
 mod bus;
@@ -13,8 +80,26 @@ pub use error::{Error, Result};
 pub use manager::{Manager, ManagerBuilder, Transport};
 pub use unit::{Exit, InvocationId, Outcome, Status, Unit, Waiting};
 
-/// Runs
+/// Runs a command as a transient service through the default manager ([`Manager::shared`]). The handle is there as soon
+/// as systemd has accepted the start; await it for the [`Exit`].
+///
+/// An array is the program and its arguments as they are; one string is split into words as a shell does it, though no
+/// shell is involved and nothing is expanded. The program is an absolute path.
+///
+/// Dropping the future before it resolves gives the start up: see [`Command::start`].
+///
+/// ```no_run
+/// # async fn example() -> sdrun::Result<()> {
+/// let unit = sdrun::run("/bin/sh -c 'exit 3'").await?;
+/// let exit = unit.await?;
+/// assert_eq!(exit.code(), Some(3));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// As [`Command::start`] and [`Manager::system`].
 pub async fn run(command: impl Into<Command>) -> Result<Unit> {
-    let mut command = command.into();
-    command.start_shared().await
+    command.into().start_shared().await
 }

@@ -45,9 +45,9 @@ async fn a_burst_of_signals_starves_nobody() {
         (turns, longest)
     });
     let (turns, longest) = soon(other).await.unwrap();
-    // The driver's budget is what another task has to wait for at most.
-    assert!(longest <= 256, "another task waited for {longest} signals");
-    assert!(turns >= BURST / 256, "{turns} turns");
+    // Others have to wait for the driver's budget, or for a few where it is woken twice.
+    assert!(longest <= 4 * 256, "another task waited for {longest} signals");
+    assert!(turns >= BURST / (4 * 256), "{turns} turns");
     drop(peer.join().unwrap());
 }
 
