@@ -386,7 +386,7 @@ async fn the_program_is_looked_for_as_systemd_run_does() {
     let plain = folder.join("one/plain").to_str().unwrap().to_owned();
     let [first, second] = ["one", "two"].map(|name| folder.join(name).to_str().unwrap().to_owned());
     let locked = file("locked/program", "#!/bin/sh\nexit 15\n", 0o755);
-    fs::set_permissions(folder.join("locked"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(folder.join("locked"), fs::Permissions::from_mode(0o0)).unwrap();
 
     let path = format!("{first}:/nonexistent:{second}");
     let cases = [
