@@ -22,6 +22,7 @@ async fn this_host_as_a_machine() {
     works(&manager, "root").await;
 }
 
+#[cfg(libsystemd_248)]
 #[tokio::test]
 async fn the_manager_of_a_user_of_this_host() {
     if !support::is_root() {
@@ -29,6 +30,15 @@ async fn the_manager_of_a_user_of_this_host() {
     }
     let manager = soon("the user's manager", Manager::user_machine("tester@.host")).await.unwrap();
     works(&manager, "tester").await;
+}
+
+/// Built for an older libsystemd (`make test` does that too) it is not there, and the error says since when it is.
+#[cfg(not(libsystemd_248))]
+#[tokio::test]
+async fn what_libsystemd_is_too_old_for() {
+    let error = Manager::user_machine("tester@.host").await.unwrap_err();
+    assert!(matches!(error, sdrun::Error::Unsupported { since: 248, .. }), "{error:?}");
+    assert!(error.to_string().contains("needs systemd 248"), "{error}");
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@
 //!
 //! # Exit status
 //!
-//! Without `--wait` 0, with it that of systemd-run of systemd 257 and later:
+//! Without `--wait` and `--pipe` 0, with them that of systemd-run of systemd 257 and later:
 //!
 //! | | |
 //! |---|---|
@@ -39,6 +39,7 @@ mod timespan;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use options::{Asked, HELP, Options};
@@ -70,11 +71,11 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
                 None => say(format_args!("Running as unit: {}", unit.name())),
             }
         }
-        if !options.wait {
+        if !options.wait && !options.pipe {
             return Ok(ExitCode::SUCCESS);
         }
         let exit = unit.await?;
-        if !options.quiet {
+        if options.wait && !options.quiet {
             summary::lines(&exit).for_each(say);
         }
         // Also with --quiet: the exit status does not say it.
@@ -115,6 +116,13 @@ fn command(options: &Options) -> Result<Command, Box<dyn Error>> {
     }
     if let Some(description) = &options.description {
         command.description(description);
+    }
+    if options.pipe {
+        let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        command
+            .extra("StandardInputFileDescriptor", input.as_fd().try_clone_to_owned()?)
+            .extra("StandardOutputFileDescriptor", output.as_fd().try_clone_to_owned()?)
+            .extra("StandardErrorFileDescriptor", error.as_fd().try_clone_to_owned()?);
     }
     if let Some(directory) = &options.directory {
         command.current_dir(directory);

@@ -38,6 +38,7 @@ pub fn why_not_run(exit: &Exit) -> Option<&'static str> {
         Outcome::Assert => Some("an assertion of the unit failed"),
         Outcome::Canceled => Some("the start of the unit was cancelled"),
         Outcome::Dependency => Some("a unit that this one requires failed"),
+        Outcome::Timeout if exit.started.is_none() => Some("the start of the unit took too long"),
         _ => None,
     }
 }
