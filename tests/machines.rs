@@ -56,6 +56,7 @@ async fn by_address() {
     for (address, transport) in [
         ("unix:path=/run/dbus/system_bus_socket", Transport::Bus),
         ("unix:path=/run/systemd/private", Transport::Private),
+        ("unixexec:path=systemd-stdio-bridge", Transport::Bus),
     ] {
         let manager = Manager::builder().address(address).transport(transport).connect().await.unwrap();
         works(&manager, "root").await;

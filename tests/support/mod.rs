@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sdrun::{Manager, Transport};
@@ -52,9 +53,13 @@ pub fn again_as_user() {
 /// This test program, as the ordinary user.
 pub fn as_user(arguments: &[&str]) -> Command {
     let user = nix::unistd::User::from_name(USER).unwrap().expect("the sandbox has the user");
-    // The checkout may lie where the user may not look.
-    let copy = PathBuf::from(format!("/tmp/sdrun-test-{}", std::process::id()));
-    std::fs::copy(std::env::current_exe().unwrap(), &copy).expect("copy the test program");
+    // The checkout may lie where the user may not look. Copied by another process: had this one it open for writing,
+    // what other tests start meanwhile would inherit that, and it could not be executed.
+    static COPIES: AtomicUsize = AtomicUsize::new(0);
+    let number = COPIES.fetch_add(1, Ordering::Relaxed);
+    let copy = PathBuf::from(format!("/tmp/sdrun-test-{}-{number}", std::process::id()));
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status().expect("cp runs");
+    assert!(copied.success(), "copy the test program: {copied}");
     let runtime = format!("/run/user/{}", user.uid);
     let mut command = Command::new("setpriv");
     command
