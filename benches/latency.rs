@@ -2,19 +2,21 @@
 //! against `systemd-run --wait`.
 //!
 //! `cargo bench` (or `make bench`) runs it. Only its ratios mean anything, and only within one run; each has the
-//! noise beside it, which is the ratio of one thing to itself. `SDRUN_BENCH_N` sets how many units each gets (300),
-//! `SDRUN_BENCH_RESULTS` names a file that the tables are written to.
+//! noise beside it, which is the ratio of one thing to itself. `SDRUN_BENCH_N` sets how many units each gets (300, and
+//! a third of it for whole processes; fewer on a machine so busy that it would take minutes), `SDRUN_BENCH_RESULTS`
+//! names a file that the tables are written to.
 
 mod support;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use support::Way;
 use support::allocations::Counting;
 use support::floor::Floor;
 use support::report::Report;
 use support::warm::{self, Runtime};
 use support::whole::{self, Programs};
+use support::{Plan, Way};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -42,6 +44,10 @@ fn main() -> ExitCode {
     }
     let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    if !WARM.iter().map(|(name, ..)| *name).chain([WHOLE]).any(wanted) {
+        println!("latency: no such benchmark; --list names them");
+        return ExitCode::SUCCESS;
+    }
     match bench(wanted) {
         Ok(code) => code,
         Err(error) => {
@@ -52,26 +58,29 @@ fn main() -> ExitCode {
 }
 
 fn bench(wanted: impl Fn(&str) -> bool) -> support::Result<ExitCode> {
-    let rounds = match std::env::var("SDRUN_BENCH_N") {
-        Ok(text) => text.parse().ok().filter(|&n: &usize| n > 0).ok_or("SDRUN_BENCH_N is no number above 0")?,
-        Err(_) => 300,
+    let plan = match std::env::var("SDRUN_BENCH_N") {
+        Ok(text) => {
+            let rounds: u32 = text.parse().ok().filter(|&n| n > 0).ok_or("SDRUN_BENCH_N is no number above 0")?;
+            Plan { rounds: rounds as usize, at_most: Duration::from_secs(1) * rounds }
+        }
+        // Less than three minutes for all five.
+        Err(_) => Plan { rounds: 300, at_most: Duration::from_secs(32) },
     };
     let version = Floor::open(Way::Bus, "v")?.version()?;
     let cpus = std::thread::available_parallelism()?;
-    let mut report = Report::new(format!("systemd {version}, {cpus} CPUs, {rounds} units each"));
+    let mut report = Report::new(format!("systemd {version}, {cpus} CPUs"));
     let mut code = ExitCode::SUCCESS;
     for (name, way, runtime) in WARM {
         if wanted(name) {
             eprintln!("{name} …");
-            report.add_warm(way, runtime, warm::measure(way, runtime, rounds)?);
+            report.add_warm(way, runtime, warm::measure(way, runtime, plan)?);
         }
     }
     let mut notes = Vec::new();
     if wanted(WHOLE) {
         eprintln!("{WHOLE} …");
         let programs = Programs::find();
-        // They take longer.
-        report.add_whole(whole::measure(&programs, rounds.div_ceil(3))?);
+        report.add_whole(whole::measure(&programs, plan.third())?);
         if programs.example.is_none() {
             code = ExitCode::FAILURE;
         }

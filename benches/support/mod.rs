@@ -8,6 +8,7 @@ pub mod warm;
 pub mod whole;
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use sdrun::Transport;
 
@@ -16,6 +17,38 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// What every unit runs.
 pub const PROGRAM: &str = "/bin/true";
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub rounds: usize,
+    /// On a busy machine there are fewer rounds rather than that it takes longer.
+    pub at_most: Duration,
+}
+
+impl Plan {
+    /// What takes longer is done less often.
+    pub fn third(self) -> Self {
+        Plan { rounds: self.rounds.div_ceil(3), ..self }
+    }
+
+    /// The rounds that there is time for. Each says whether it counts: the first few do not.
+    pub fn rounds(self, warm_up: usize) -> impl Iterator<Item = bool> {
+        let until = Instant::now() + self.at_most;
+        let rounds = (0..warm_up + self.rounds).map(move |round| round >= warm_up);
+        let mut counted = 0;
+        rounds.take_while(move |&counts| {
+            let enough = counted > 0 && Instant::now() > until;
+            counted += usize::from(counts);
+            !enough
+        })
+    }
+
+    /// After how long there is something wrong: the end of a unit that was not reported, say.
+    pub fn overdue(self) -> Duration {
+        self.at_most + Duration::from_secs(60)
+    }
+}
 
 /// The way to the manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

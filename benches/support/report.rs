@@ -46,7 +46,9 @@ impl Report {
             text.push_str(&table(COST_HEAD, &self.warm.iter().map(cost_row).collect::<Vec<_>>()));
         }
         if let Some(whole) = &self.whole {
-            text.push_str("\nWhole processes, and sdrun warm between them, times in µs.\n\n");
+            text.push_str(
+                "\nWhole processes, and sdrun warm between them, each four times in a row by turns; times in µs.\n\n",
+            );
             text.push_str(&table(WHOLE_HEAD, &whole_rows(whole)));
         }
         text
@@ -105,13 +107,24 @@ impl Report {
     }
 }
 
-const WARM_HEAD: &[&str] =
-    &["transport", "runtime", "sdrun p50", "p90", "floor p50", "p90", "sdrun/floor p50", "p90", "noise p50", "p90"];
+const WARM_HEAD: &[&str] = &[
+    "transport",
+    "runtime",
+    "units",
+    "sdrun p50",
+    "p90",
+    "floor p50",
+    "p90",
+    "sdrun/floor p50",
+    "p90",
+    "noise p50",
+    "p90",
+];
 
 fn warm_row((way, runtime, warm): &(Way, Runtime, Warm)) -> Vec<String> {
     let Warm { sdrun, floor, again } = warm;
     let (sdrun, floor, again) = (&sdrun.latency, &floor.latency, &again.latency);
-    let mut row = vec![way.name().into(), runtime.name().into()];
+    let mut row = vec![way.name().into(), runtime.name().into(), sdrun.len().to_string()];
     row.extend([sdrun.p50(), sdrun.p90(), floor.p50(), floor.p90()].map(micros));
     row.extend([(sdrun, 0.5), (sdrun, 0.9), (again, 0.5), (again, 0.9)].map(|(who, q)| ratio(who.over(floor, q))));
     row
@@ -131,11 +144,12 @@ fn cost_row((way, runtime, warm): &(Way, Runtime, Warm)) -> Vec<String> {
     row
 }
 
-const WHOLE_HEAD: &[&str] = &["", "p50", "p90", "over sdrun warm, bus", "over sdrun warm, private", "over systemd-run"];
+const WHOLE_HEAD: &[&str] =
+    &["", "units", "p50", "p90", "over sdrun warm, bus", "over sdrun warm, private", "over systemd-run"];
 
 fn whole_rows(whole: &Whole) -> Vec<Vec<String>> {
     let row = |name: &str, samples: &Samples| {
-        let mut row = vec![name.into(), micros(samples.p50()), micros(samples.p90())];
+        let mut row = vec![name.into(), samples.len().to_string(), micros(samples.p50()), micros(samples.p90())];
         row.extend(
             [&whole.warm_bus, &whole.warm_private, &whole.systemd_run].map(|other| ratio(samples.over(other, 0.5))),
         );

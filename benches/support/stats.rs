@@ -16,6 +16,10 @@ impl Samples {
         self.0.push(sample);
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// A quantile, `0.5` for the median. Zero without samples.
     pub fn quantile(&self, q: f64) -> Duration {
         let mut sorted = self.0.clone();
@@ -55,7 +59,7 @@ impl Contender {
 
     /// CPU time in µs, sleeps and allocations, each per unit.
     pub fn cost_per_unit(&self) -> [f64; 3] {
-        let units = self.latency.0.len().max(1) as f64;
+        let units = self.latency.len().max(1) as f64;
         let Cost { cpu, sleeps, allocations } = self.cost;
         [cpu.as_secs_f64() * 1e6 / units, sleeps as f64 / units, allocations as f64 / units]
     }

@@ -7,8 +7,8 @@ use sdrun::{Command, Manager};
 use tokio::runtime::Builder;
 
 use super::floor::Floor;
-use super::stats::{Contender, Meter, Order, Scope};
-use super::{PROGRAM, Result, Way};
+use super::stats::{Contender, Cost, Meter, Order, Scope};
+use super::{PROGRAM, Plan, Result, Way};
 
 /// Rounds that are not counted.
 const WARM_UP: usize = 10;
@@ -39,16 +39,15 @@ pub struct Warm {
     pub again: Contender,
 }
 
-pub fn measure(way: Way, runtime: Runtime, rounds: usize) -> Result<Warm> {
+pub fn measure(way: Way, runtime: Runtime, plan: Plan) -> Result<Warm> {
     let gate = Arc::new(Gate::default());
-    let limit = Duration::from_secs(30) + Duration::from_millis(300) * rounds as u32;
     let (scope, passing) = match runtime {
         Runtime::CurrentThread => (Scope::Thread, None),
         Runtime::SpawnedTask => (Scope::Process, Some(gate.clone())),
     };
     let all = async move {
-        let alternate = alternate(way, scope, &gate, rounds);
-        tokio::time::timeout(limit, alternate).await.map_err(|_| format!("not done after {limit:?}"))?
+        let alternate = alternate(way, scope, &gate, plan);
+        tokio::time::timeout(plan.overdue(), alternate).await?
     };
     match passing {
         None => Builder::new_current_thread().enable_all().build()?.block_on(all),
@@ -60,12 +59,12 @@ pub fn measure(way: Way, runtime: Runtime, rounds: usize) -> Result<Warm> {
     }
 }
 
-async fn alternate(way: Way, scope: Scope, gate: &Gate, rounds: usize) -> Result<Warm> {
+async fn alternate(way: Way, scope: Scope, gate: &Gate, plan: Plan) -> Result<Warm> {
     let manager = Manager::builder().transport(way.transport()).connect().await?;
     let mut floors = [Floor::open(way, "a")?, Floor::open(way, "b")?];
     let mut result = Warm::default();
     let mut order = Order::of(3);
-    for round in 0..WARM_UP + rounds {
+    for counts in plan.rounds(WARM_UP) {
         for who in order.next_round() {
             settle(&mut floors).await?;
             let (took, cost) = match who {
@@ -77,7 +76,7 @@ async fn alternate(way: Way, scope: Scope, gate: &Gate, rounds: usize) -> Result
                     meter.stop()
                 }
             };
-            if round >= WARM_UP {
+            if counts {
                 [&mut result.sdrun, &mut result.floor, &mut result.again][who].add(took, cost);
             }
         }
@@ -86,7 +85,7 @@ async fn alternate(way: Way, scope: Scope, gate: &Gate, rounds: usize) -> Result
 }
 
 /// One unit by sdrun.
-pub async fn sdrun(manager: &Manager, scope: Scope) -> Result<(Duration, super::stats::Cost)> {
+pub async fn sdrun(manager: &Manager, scope: Scope) -> Result<(Duration, Cost)> {
     let meter = Meter::start(scope);
     let unit = Command::new(PROGRAM).collect(true).start(manager).await?;
     let exit = unit.wait().await?;

@@ -1,4 +1,5 @@
-//! Whole processes, from before the fork until they are reaped, and sdrun warm between them.
+//! Whole processes, from before the fork until they are reaped, and sdrun warm between them: a few of each in a row, by
+//! turns.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,10 +9,13 @@ use sdrun::Manager;
 use tokio::runtime::Builder;
 
 use super::stats::{Order, Samples, Scope};
-use super::{PROGRAM, Result, Way, on_user_manager, warm};
+use super::{PROGRAM, Plan, Result, Way, on_user_manager, warm};
 
-/// Rounds that are not counted.
-const WARM_UP: usize = 3;
+/// How often each runs in a row. The first does not count: what came before it was another's, and one that waits for
+/// whole processes leaves the manager and the kernel colder than one that goes on at once.
+const IN_A_ROW: usize = 5;
+/// How many of those count in each round.
+const COUNTED: usize = IN_A_ROW - 1;
 
 /// What came of it; empty where it could not be run.
 #[derive(Debug, Default)]
@@ -55,16 +59,12 @@ impl Programs {
     }
 }
 
-pub fn measure(programs: &Programs, rounds: usize) -> Result<Whole> {
+pub fn measure(programs: &Programs, plan: Plan) -> Result<Whole> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let limit = Duration::from_secs(30) + Duration::from_secs(1) * rounds as u32;
-    runtime.block_on(async {
-        let all = alternate(programs, rounds);
-        tokio::time::timeout(limit, all).await.map_err(|_| format!("not done after {limit:?}"))?
-    })
+    runtime.block_on(async { tokio::time::timeout(plan.overdue(), alternate(programs, plan)).await? })
 }
 
-async fn alternate(programs: &Programs, rounds: usize) -> Result<Whole> {
+async fn alternate(programs: &Programs, plan: Plan) -> Result<Whole> {
     let user = if on_user_manager() { "--user" } else { "--system" };
     let words = |words: &[&str]| words.iter().copied().map(String::from).collect::<Vec<_>>();
     let process = |words: Vec<String>| Contender { kind: Kind::Process(words), samples: Samples::default() };
@@ -85,17 +85,20 @@ async fn alternate(programs: &Programs, rounds: usize) -> Result<Whole> {
         contenders.push(process(words(&[&floor.0.join("floor").to_string_lossy(), "bus", "1", "1", PROGRAM])));
     }
     let mut order = Order::of(contenders.len());
-    for round in 0..WARM_UP + rounds {
+    let plan = Plan { rounds: plan.rounds.div_ceil(COUNTED), ..plan };
+    for counts in plan.rounds(1) {
         for who in order.next_round() {
-            // The manager comes to rest, and the drivers read what the last one made it send.
-            tokio::time::sleep(Duration::from_millis(2)).await;
             let Contender { kind, samples } = &mut contenders[who];
-            let took = match kind {
-                Kind::Process(words) => run(words)?,
-                Kind::Warm(manager) => warm::sdrun(manager, Scope::Thread).await?.0,
-            };
-            if round >= WARM_UP {
-                samples.push(took);
+            for number in 0..IN_A_ROW {
+                // The manager comes to rest, and the drivers read what the last one made it send.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                let took = match kind {
+                    Kind::Process(words) => run(words)?,
+                    Kind::Warm(manager) => warm::sdrun(manager, Scope::Thread).await?.0,
+                };
+                if counts && number > 0 {
+                    samples.push(took);
+                }
             }
         }
     }

@@ -39,6 +39,15 @@ impl Target {
     pub fn blocks(&self) -> bool {
         matches!(self, Target::Machine(_) | Target::UserMachine(_))
     }
+
+    /// Whether the connection leads through a child process, for whose end closing it waits.
+    fn has_child(&self) -> bool {
+        match self {
+            Target::System | Target::User | Target::Machine(_) => false,
+            Target::UserMachine(_) => true,
+            Target::Bus(address) | Target::Peer(address) => address.to_string_lossy().contains("unixexec:"),
+        }
+    }
 }
 
 bitflags! {
@@ -66,6 +75,8 @@ pub(crate) enum Step<'b> {
 pub(crate) struct Bus {
     raw: NonNull<sys::sd_bus>,
     parked: RefCell<Vec<Option<NonNull<sys::sd_bus_message>>>>,
+    /// See [`Target::has_child`].
+    has_child: bool,
 }
 
 /// A message that was left with its bus by [`Bus::park`], to be taken up again later.
@@ -86,7 +97,7 @@ impl fmt::Debug for Bus {
 impl Bus {
     /// Opens a connection and begins its handshake, which [`process`](Bus::process) carries on.
     pub fn open(target: &Target) -> Result<Self> {
-        match target {
+        let mut bus = match target {
             Target::System => Self::opened("open the system bus", |raw| {
                 // SAFETY: `raw` is a place for the new bus.
                 unsafe { sys::sd_bus_open_system(raw) }
@@ -102,7 +113,9 @@ impl Bus {
             Target::UserMachine(name) => Self::open_user_machine(name),
             Target::Bus(address) => Self::open_address(address, true),
             Target::Peer(address) => Self::open_address(address, false),
-        }
+        }?;
+        bus.has_child = target.has_child();
+        Ok(bus)
     }
 
     #[cfg(libsystemd_248)]
@@ -123,7 +136,7 @@ impl Bus {
             // SAFETY: `raw` is a place for the new bus.
             unsafe { sys::sd_bus_new(raw) }
         })?;
-        // SAFETY (all three): a live bus that was not started yet; the address is copied.
+        // SAFETY: a live bus that was not started yet; the address is copied.
         check("set the D-Bus address", unsafe { sys::sd_bus_set_address(bus.as_raw(), address.as_ptr()) })?;
         // SAFETY: as above.
         check("sd_bus_set_bus_client", unsafe { sys::sd_bus_set_bus_client(bus.as_raw(), bus_client.into()) })?;
@@ -167,7 +180,7 @@ impl Bus {
         let mut raw = ptr::null_mut();
         check(operation, open(&mut raw))?;
         let raw = NonNull::new(raw).ok_or(Error::system(operation, Errno::EINVAL))?;
-        Ok(Bus { raw, parked: RefCell::default() })
+        Ok(Bus { raw, parked: RefCell::default(), has_child: false })
     }
 
     pub(super) fn as_raw(&self) -> *mut sys::sd_bus {
@@ -267,12 +280,9 @@ impl Bus {
     }
 
     /// Sends a message that gets no reply.
-    pub fn send_only(&self, mut message: Message<'_>) -> Result<()> {
-        if message.kind() == Some(super::Kind::MethodCall) {
-            message.want_no_reply()?;
-        }
+    pub fn send_only(&self, message: Message<'_>) -> Result<()> {
         self.own(&message)?;
-        // SAFETY: as in `send`; null stands for "no cookie wanted".
+        // SAFETY: as in `send`; without a cookie sd-bus marks a call as one that wants no reply.
         check("send", unsafe { sys::sd_bus_send(self.as_raw(), message.as_raw(), ptr::null_mut()) })?;
         Ok(())
     }
@@ -315,9 +325,25 @@ impl Drop for Bus {
         if let Ok(fd) = self.fd() {
             let _ = UnixStream::from(fd).shutdown(Shutdown::Both);
         }
-        // SAFETY: the only reference besides those that sd-bus's own queues hold, which closing drops. No
-        // `Message` is left, since each borrows this value.
-        unsafe { sys::sd_bus_close_unref(self.as_raw()) };
+        let closing = Closing(self.raw);
+        if self.has_child {
+            // Where there can be no thread for it, the closure is dropped here, and the connection with it.
+            let _ = std::thread::Builder::new().name("sdrun-close".into()).spawn(move || drop(closing));
+        }
+    }
+}
+
+/// What is left of a [`Bus`] that was dropped: its only reference, besides those that sd-bus's own queues hold.
+struct Closing(NonNull<sys::sd_bus>);
+
+// SAFETY: no `Message` is left when a `Bus` is dropped, since each borrows it, so nothing else refers to the sd_bus,
+// which has no thread affinity.
+unsafe impl Send for Closing {}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // SAFETY: the reference that the `Bus` owned.
+        unsafe { sys::sd_bus_close_unref(self.0.as_ptr()) };
     }
 }
 

@@ -132,7 +132,8 @@ impl<R: Receiver> Link<R> {
     }
 
     fn drive(bus: Bus, fd: AsyncFd<OwnedFd>, receiver: R) -> Self {
-        let state = State { receiver, pending: HashMap::new(), armed: None, kept: None, connection: Connection::Open(bus) };
+        let state =
+            State { receiver, pending: HashMap::new(), armed: None, kept: None, connection: Connection::Open(bus) };
         let shared =
             Arc::new(Shared { state: Mutex::new(state), driver: AtomicWaker::new(), nudged: AtomicBool::new(true) });
         tokio::spawn(Driver {
@@ -159,9 +160,7 @@ impl<R: Receiver> Link<R> {
             Connection::Lost(error) => return Err(error.clone()),
         };
         let value = act(receiver, &mut Context { bus, after: &mut after, pending });
-        if receiver.is_obliged() && kept.is_none() {
-            *kept = Some(self.shared.clone());
-        }
+        self.shared.keep(receiver, kept);
         let unwritten = bus.interest().is_ok_and(|interest| interest.contains(Interest::WRITABLE));
         // Writing may have shown that the connection is broken, of which the descriptor need not tell the driver.
         let broken = matches!(bus.timeout(), Ok(Some(Duration::ZERO)));
@@ -196,7 +195,7 @@ impl<R: Receiver> Shared<R> {
     }
 
     /// Reads and dispatches until nothing is left or the budget is spent.
-    fn turn(&self, after: &mut R::After) -> Turn {
+    fn turn(self: &Arc<Self>, after: &mut R::After) -> Turn {
         let mut state = self.lock();
         let State { receiver, pending, armed, kept, connection } = &mut *state;
         let Connection::Open(bus) = connection else { return Turn::Over };
@@ -218,12 +217,9 @@ impl<R: Receiver> Shared<R> {
             if receiver.deadline().is_some_and(|deadline| deadline <= now) {
                 receiver.timer(now, &mut cx);
             }
+            self.keep(receiver, kept);
             // sd-bus may be idle and yet due: a message that is queued inside it, or an end of file that it
             // has still to report, show only in its timeout.
-            if !receiver.is_obliged() {
-                // Not the last reference: the caller holds one.
-                *kept = None;
-            }
             return match (bus.timeout(), bus.interest()) {
                 (Ok(Some(Duration::ZERO)), Ok(_)) => continue,
                 (Ok(timeout), Ok(interest)) => {
@@ -234,7 +230,18 @@ impl<R: Receiver> Shared<R> {
                 (Err(error), _) | (_, Err(error)) => Turn::Lost(error),
             };
         }
+        self.keep(receiver, kept);
         Turn::More
+    }
+
+    /// Keeps the connection open while the receiver is obliged.
+    fn keep(self: &Arc<Self>, receiver: &R, kept: &mut Option<Arc<Self>>) {
+        match receiver.is_obliged() {
+            true if kept.is_none() => *kept = Some(self.clone()),
+            // Not the last reference: the caller holds one.
+            false => *kept = None,
+            true => {}
+        }
     }
 
     /// Ends the connection and tells everyone who waits on it.

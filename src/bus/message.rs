@@ -146,13 +146,6 @@ impl<'b> Message<'b> {
 
     // Building
 
-    /// Says that no answer is wanted (`NO_REPLY_EXPECTED`).
-    pub fn want_no_reply(&mut self) -> Result<()> {
-        // SAFETY: a live message that is not sealed yet; otherwise sd-bus answers -EPERM.
-        check("sd_bus_message_set_expect_reply", unsafe { sys::sd_bus_message_set_expect_reply(self.as_raw(), 0) })?;
-        Ok(())
-    }
-
     pub fn append<T: Scalar>(&mut self, value: T) -> Result<()> {
         let wire = value.to_wire();
         // SAFETY: by Scalar's contract one `Wire` is read from the pointer.

@@ -15,7 +15,6 @@ mod value;
 
 pub(crate) use connection::{Bus, Parked, Target};
 pub(crate) use driver::{After, Context, Link, Receiver, Refusal};
-use message::Kind;
 pub(crate) use message::{Container, Message, Took};
 pub use signature::Signature;
 pub use value::Value;

@@ -4,8 +4,12 @@ mod connect;
 mod default;
 mod entry;
 mod jobs;
+#[cfg(test)]
+mod recorder;
 mod registry;
 mod signals;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::CString;
 use std::fmt;

@@ -160,6 +160,9 @@ fn outcome(ending: &Ending, service: Option<&ServiceState>) -> Outcome {
         _ if ending.activated => Outcome::Success,
         JobResult::Done if ending.entered == 0 && !ending.condition => Outcome::Condition,
         JobResult::Done => Outcome::Success,
+        // A failed start is in `Result` too, unless systemd has started the unit anew since (`Restart=`): then the
+        // job is that of an earlier attempt.
+        JobResult::Failed => Outcome::Success,
         JobResult::Assert => Outcome::Assert,
         JobResult::Canceled => Outcome::Canceled,
         JobResult::Dependency => Outcome::Dependency,

@@ -113,7 +113,7 @@ enum StartJob {
     /// The reply has not come; these jobs of the unit were removed meanwhile. Signals may overtake the reply,
     /// and they may be of an earlier unit of the same name.
     Unknown {
-        removed: Vec<(u32, JobResult)>,
+        removed: Vec<Removed>,
     },
     Running {
         job: u32,
@@ -122,6 +122,14 @@ enum StartJob {
         job: u32,
         result: JobResult,
     },
+}
+
+#[derive(Debug)]
+struct Removed {
+    job: u32,
+    result: JobResult,
+    /// Whether a signal of the unit came since.
+    signalled: bool,
 }
 
 /// More removed jobs than that before the reply are not one unit's start.
@@ -143,9 +151,13 @@ impl Machine {
         match event {
             Event::Accepted { job } => {
                 if let StartJob::Unknown { removed } = &mut self.start {
-                    let gone = removed.iter().position(|(id, _)| *id == job);
+                    let gone = removed.iter().position(|gone| gone.job == job).map(|at| removed.swap_remove(at));
+                    // Until the job is removed every signal of the unit names it: what came before that and does
+                    // not is of an earlier unit.
+                    let signalled = gone.as_ref().is_some_and(|gone| gone.signalled);
+                    self.unit.take_if(|unit| unit.job != job && !signalled);
                     self.start = match gone {
-                        Some(at) => StartJob::Gone { job, result: removed.swap_remove(at).1 },
+                        Some(gone) => StartJob::Gone { job, result: gone.result },
                         None => StartJob::Running { job },
                     };
                 }
@@ -155,7 +167,7 @@ impl Machine {
                     if removed.len() == MOST_UNKNOWN {
                         removed.remove(0);
                     }
-                    removed.push((job, result));
+                    removed.push(Removed { job, result, signalled: false });
                 }
                 StartJob::Running { job: start } if *start == job => {
                     self.start = StartJob::Gone { job, result };
@@ -167,6 +179,9 @@ impl Machine {
             },
             Event::Unit(state) => {
                 self.asking = false;
+                if let StartJob::Unknown { removed } = &mut self.start {
+                    removed.iter_mut().for_each(|gone| gone.signalled = true);
+                }
                 // Before the reply it may be an earlier unit of the same name that is active.
                 self.activated |= state.active == ActiveState::Active && !self.is_unknown();
                 self.unit = Some(state);
@@ -187,7 +202,7 @@ impl Machine {
             return Verdict::Wait;
         };
         match unit.active {
-            ActiveState::Active if unit.sub == SubState::Exited => Verdict::Ended,
+            ActiveState::Active if unit.remains() => Verdict::Ended,
             ActiveState::Active | ActiveState::Changing => Verdict::Wait,
             ActiveState::Inactive | ActiveState::Failed => {
                 // The last signal may name the start job because it was sent just before that was removed. If
@@ -221,7 +236,7 @@ impl Machine {
 
     /// Whether the last signal may turn out to be that of the end.
     pub fn may_be_over(&self) -> bool {
-        self.unit.as_ref().is_some_and(|unit| unit.active.is_over())
+        self.unit.as_ref().is_some_and(|unit| unit.active.is_over() || unit.remains())
     }
 
     /// What is known at the end; `None` as long as there is none.
@@ -230,7 +245,7 @@ impl Machine {
         Some(Ending {
             job: result.clone(),
             activated: self.activated,
-            remains: unit.active == ActiveState::Active,
+            remains: unit.remains(),
             condition: unit.condition,
             left: unit.left,
             left_realtime: unit.left_realtime,
@@ -238,6 +253,13 @@ impl Machine {
             entered_realtime: unit.entered_realtime,
             invocation_id: unit.invocation_id,
         })
+    }
+}
+
+impl UnitState {
+    /// Whether it stays active after its main process has ended (`RemainAfterExit=`).
+    fn remains(&self) -> bool {
+        self.active == ActiveState::Active && self.sub == SubState::Exited
     }
 }
 
@@ -295,3 +317,8 @@ impl JobResult {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod recording;
+#[cfg(test)]
+mod tests;

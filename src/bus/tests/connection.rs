@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use super::message::signal;
-use super::{Peer, connected};
+use super::{Peer, connected, last_words};
 use crate::bus::connection::Interest;
 use crate::bus::{Bus, Message, Target};
 use crate::error::Error;
@@ -59,7 +59,7 @@ fn parked_messages_go_with_their_bus() {
     drop(writer);
     drop(bus);
     // The descriptor in it is closed with it.
-    assert_eq!(std::io::read_to_string(reader).unwrap(), "");
+    assert_eq!(last_words(reader), "");
 }
 
 #[test]
@@ -135,7 +135,8 @@ fn nothing_is_sent_once_the_other_end_is_gone() {
 
 #[test]
 fn addresses_that_lead_nowhere_are_refused() {
-    for address in [c"", c"nonsense", c"unix:", c"unix:path=", c"unix:path=/nonexistent/socket", c"unix:abstract=sdrun-no"]
+    for address in
+        [c"", c"nonsense", c"unix:", c"unix:path=", c"unix:path=/nonexistent/socket", c"unix:abstract=sdrun-no"]
     {
         for target in [Target::Peer(address.into()), Target::Bus(address.into())] {
             let opened = Bus::open(&target);

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::Shutdown;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -163,28 +162,47 @@ async fn a_link_may_go_before_the_driver_has_run() {
 }
 
 #[tokio::test]
-async fn an_obliged_receiver_keeps_the_connection_open_without_links() {
+async fn an_obliged_receiver_keeps_the_connection_open_until_it_is_not() {
+    for by_signal in [true, false] {
+        let (link, mut tales, peer) = linked().await;
+        call(&link, 1).unwrap();
+        link.with(|probe, _| {
+            probe.obliged = !by_signal;
+            probe.obliged_by_signal = by_signal;
+        })
+        .unwrap();
+        tick(&peer);
+        assert_eq!(tales.next().await, Told::Signal("Tick".into()));
+        drop(link);
+        tokio::task::yield_now().await;
+        // It is there for the reply still, and then no more.
+        answer(&peer, &peer.expect("Method"), "still there");
+        assert_eq!(tales.next().await, super::probe::told_reply(1, "still there"));
+        assert!(peer.until_closed().is_empty());
+        tales.end().await;
+    }
+}
+
+#[tokio::test]
+async fn an_obligation_ends_with_the_connection() {
     let (link, mut tales, peer) = linked().await;
-    let release = Arc::new(Mutex::new(None::<Link<Probe>>));
     link.with(|probe, _| probe.obliged = true).unwrap();
-    let inner = release.clone();
-    let also = move |told: &Told| {
-        if *told == Told::Signal("Tick".into()) {
-            drop(inner.lock().unwrap().take());
-        }
-    };
-    link.with(|probe, _| probe.also = Some(Arc::new(also))).unwrap();
-    call(&link, 1).unwrap();
-    drop(link);
-    let asked = peer.expect("Method");
-    answer(&peer, &asked, "still there");
-    assert_eq!(tales.next().await, super::probe::told_reply(1, "still there"));
-    // The peer can end it.
-    drop(asked);
-    drop(peer);
+    drop((link, peer));
     assert_eq!(tales.next().await, Told::Signal("Disconnected".into()));
     assert!(disconnected(&tales.next().await, &[]));
     tales.end().await;
+}
+
+#[test]
+fn an_obligation_ends_with_the_runtime() {
+    let runtime = runtime();
+    let (link, mut tales, peer) = runtime.block_on(linked());
+    link.with(|probe, _| probe.obliged = true).unwrap();
+    drop(link);
+    drop(runtime);
+    assert_eq!(tales.rest(), [Told::Lost(GONE.into(), vec![])]);
+    assert!(peer.until_closed().is_empty());
+    Builder::new_current_thread().enable_time().build().unwrap().block_on(tales.end());
 }
 
 fn runtime() -> Runtime {
@@ -338,5 +356,4 @@ async fn a_receiver_that_panics_takes_only_its_connection_along() {
     call(&link, 1).unwrap();
     answer(&peer, &peer.expect("Method"), "x");
     assert_eq!(tales.next().await, super::probe::told_reply(1, "x"));
-    let _ = peer.bus.fd().unwrap().as_fd();
 }

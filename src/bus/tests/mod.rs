@@ -21,6 +21,14 @@ pub(crate) use peer::{Peer, connected};
 /// How long anything may take here before it counts as hung. Under valgrind all is slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is left in a pipe whose other ends are all closed, which is checked.
+fn last_words(reader: std::io::PipeReader) -> String {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    std::io::read_to_string(reader).expect("a descriptor was left open")
+}
+
 /// Awaits what must come without further ado.
 pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.expect("what is awaited does not come")

@@ -51,7 +51,7 @@ fn bodies_that_are_too_short_are_errors() {
         ("(su)", wire(|w| w.text("x"))),
     ];
     for (signature, body) in wires {
-        is_malformed(read_of(signature, body, |m| Value::read_from(m)));
+        is_malformed(read_of(signature, body, Value::read_from));
     }
 }
 
@@ -60,7 +60,7 @@ fn arrays_with_a_false_size_are_errors() {
     // Longer than the body, longer than any array may be, ending inside of an element.
     for size in [16, 1 << 27, u32::MAX, 3] {
         let body = wire(|w| w.u32(size).u32(1));
-        is_malformed(read_of("au", body, |m| Value::read_from(m)));
+        is_malformed(read_of("au", body, Value::read_from));
     }
     let body = wire(|w| w.u32(5).pad(8).text("x"));
     is_malformed(read_of("a{sv}", body, |m| m.read_properties(|_| Ok(crate::bus::Took::Nothing))));
@@ -80,12 +80,12 @@ fn text_that_is_none_is_an_error() {
     for signature in ["a", "(", "z", "()"] {
         let body = || wire(|w| w.signature(signature).byte(0));
         is_malformed(read_of("g", body(), |m| m.read_signature().map(str::to_owned)));
-        is_malformed(read_of("v", body(), |m| Value::read_from(m)));
+        is_malformed(read_of("v", body(), Value::read_from));
     }
     // Two types, or none, in one variant.
     for signature in ["", "yy", "{sv}"] {
         let body = wire(|w| w.signature(signature).byte(0).byte(0));
-        is_malformed(read_of("v", body, |m| Value::read_from(m)));
+        is_malformed(read_of("v", body, Value::read_from));
     }
 }
 
@@ -252,5 +252,5 @@ fn descriptors_that_nobody_asked_for_are_closed() {
     assert!(message.read_fd().is_err());
     assert_eq!(message.read::<u32>().unwrap(), 5);
     drop(message);
-    assert_eq!(std::io::read_to_string(reader).unwrap(), "");
+    assert_eq!(super::last_words(reader), "");
 }

@@ -131,9 +131,7 @@ impl Peer {
 impl Message<'_> {
     fn set_sender(&mut self, sender: &CStr) -> Result<()> {
         // SAFETY: a live message and a NUL-terminated string, which is copied.
-        check("sd_bus_message_set_sender", unsafe {
-            sys::sd_bus_message_set_sender(self.as_raw(), sender.as_ptr())
-        })?;
+        check("sd_bus_message_set_sender", unsafe { sys::sd_bus_message_set_sender(self.as_raw(), sender.as_ptr()) })?;
         Ok(())
     }
 

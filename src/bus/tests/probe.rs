@@ -31,12 +31,16 @@ impl After for Acts {
     }
 }
 
+/// Done along with what is told.
+type Also = Arc<dyn Fn(&Told) + Send + Sync>;
+
 pub(super) struct Probe {
     tell: mpsc::UnboundedSender<Told>,
     pub deadline: Option<Instant>,
     pub obliged: bool,
-    /// Done after everything that is told.
-    pub also: Option<Arc<dyn Fn(&Told) + Send + Sync>>,
+    /// A signal obliges it.
+    pub obliged_by_signal: bool,
+    pub also: Option<Also>,
     /// Signals are only counted.
     pub quiet: bool,
     pub counts: Arc<Counts>,
@@ -81,7 +85,9 @@ impl Tales {
 impl Probe {
     pub fn new() -> (Self, Tales) {
         let (tell, told) = mpsc::unbounded_channel();
-        let probe = Probe { tell, deadline: None, obliged: false, also: None, quiet: false, counts: Arc::default() };
+        let (deadline, counts) = (None, Arc::default());
+        let probe =
+            Probe { tell, deadline, obliged: false, obliged_by_signal: false, also: None, quiet: false, counts };
         (probe, Tales(told))
     }
 
@@ -106,11 +112,13 @@ impl Receiver for Probe {
             Ok(message) => Ok(message.read_str().unwrap_or("no text").to_owned()),
             Err(refusal) => Err((refusal.name.to_owned(), refusal.text.to_owned())),
         };
+        self.obliged = false;
         self.tell(Told::Reply(ticket, reply), cx.after);
     }
 
     fn signal(&mut self, message: Message<'_>, cx: &mut Context<'_, Self>) {
         self.counts.signals.fetch_add(1, Ordering::Relaxed);
+        self.obliged |= self.obliged_by_signal;
         if !self.quiet {
             self.tell(Told::Signal(message.member().unwrap_or_default().to_owned()), cx.after);
         }

@@ -213,6 +213,12 @@ fn a_value_that_is_refused_says_what_is_wrong_with_it() {
         said(Value::Array(Signature::new("s").unwrap(), vec![Value::from(1u32)])),
         "value of type \"u\" does not fit into an array of \"s\""
     );
+    let dictionary = |key, value| {
+        let (keys, values) = (Signature::new("s").unwrap(), Signature::new("u").unwrap());
+        said(Value::Dict(keys, values, vec![(key, value)]))
+    };
+    assert!(dictionary(Value::from(1u8), Value::from(1u32)).contains("\"y\" does not fit"));
+    assert!(dictionary(Value::from("x"), Value::from("y")).contains("\"s\" does not fit"));
     assert_eq!(said(Value::from("a\0b")), "text \"a\\0b\" holds a NUL byte, which D-Bus cannot carry");
     assert!(said(Value::Struct(vec![])).contains("\"()\""));
 }
@@ -223,7 +229,12 @@ fn values_are_equal_when_they_are_sent_the_same() {
     let values: Vec<Value> = "ybnqiuxtdsoghv"
         .chars()
         .map(|code| maker.value(&mut code.to_string().as_str(), 2))
-        .chain([Value::Bytes(vec![1]), Value::from(["x"]), Value::from(["x", "y"]), Value::Struct(vec![Value::Byte(1)])])
+        .chain([
+            Value::Bytes(vec![1]),
+            Value::from(["x"]),
+            Value::from(["x", "y"]),
+            Value::Struct(vec![Value::Byte(1)]),
+        ])
         .chain([Value::Dict(Signature::new("s").unwrap(), Signature::new("u").unwrap(), vec![])])
         .chain([Value::Dict(Signature::new("s").unwrap(), Signature::new("s").unwrap(), vec![])])
         .collect();

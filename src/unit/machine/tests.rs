@@ -1,0 +1,6 @@
+//! The state machine against what real managers sent (`tests/recordings/`) and against what none would send.
+
+mod arbitrary;
+mod orders;
+mod replay;
+mod rows;
