@@ -25,6 +25,7 @@ test:
 	@$(SANDBOX)/setup test
 	$(SANDBOX)/selftest
 	$(CARGO) test --workspace --locked --no-fail-fast
+	tests/valgrind
 	# The same sources for the oldest libsystemd: what that lacks is an error, not a link failure.
 	SDRUN_LIBSYSTEMD_VERSION=246 $(CARGO) test --locked --target-dir target/oldest --test machines
 

@@ -255,6 +255,23 @@ async fn restarts_are_not_the_end() {
     }
 }
 
+/// Nor where `Restart=` is left at `no` and an exit status forces it.
+#[tokio::test]
+async fn forced_restarts_are_not_the_end() {
+    for (transport, manager) in managers().await {
+        let counter = std::env::temp_dir().join(format!("sdrun-forced-{transport}-{}", std::process::id()));
+        let script = format!("echo >>{0}; test $(wc -l <{0}) -ge 3 && exit 4; exit 5", counter.display());
+        let codes = sdrun::Value::Array(sdrun::Signature::new("i").unwrap(), vec![5i32.into()]);
+        let none = sdrun::Value::Array(sdrun::Signature::new("i").unwrap(), vec![]);
+        let mut command = Command::from(["/bin/sh", "-c", &script]);
+        command.collect(true).extra("RestartForceExitStatus", sdrun::Value::Struct(vec![codes, none]));
+        let unit = command.extra("RestartUSec", 1000u64).start(&manager).await.unwrap();
+        let exit = soon("the last exit", unit.wait()).await.unwrap();
+        assert_eq!((exit.result, exit.status), (Outcome::ExitCode, Some(Status::Exited(4))), "{transport}");
+        std::fs::remove_file(counter).unwrap();
+    }
+}
+
 /// With `RemainAfterExit=` the handle resolves and the unit stays.
 #[tokio::test]
 async fn a_unit_that_remains_has_ended_when_its_process_has() {

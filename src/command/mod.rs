@@ -256,7 +256,9 @@ impl Command {
 
     async fn send(&self, tracked: &Arc<Tracked>, manager: &Manager) -> Result<()> {
         let pace = self.extra_text("Type").map_or(Pace::Quick, Pace::of_service_type);
-        let restarts = self.extra_text("Restart").is_some_and(|restart| restart != "no");
+        // Either may have systemd start it again.
+        let forced = self.extra.iter().any(|(name, _)| name == "RestartForceExitStatus");
+        let restarts = forced || self.extra_text("Restart").is_some_and(|restart| restart != "no");
         manager.start(tracked, pace, restarts, |message| self.append_to(message)).await
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Entry {
     places: Places,
     /// Nobody waits for the start any more: it is undone once systemd has accepted it.
     given_up: Option<Obligation>,
+    /// No signal will tell of it.
+    unheard: bool,
 }
 
 /// What to do with an entry after an event.
@@ -34,7 +36,7 @@ pub(super) enum Fate {
 
 impl Entry {
     pub fn new(tracked: Arc<Tracked>, restarts: bool, places: Places) -> Self {
-        Entry { tracked, machine: Machine::new(restarts), service: None, places, given_up: None }
+        Entry { tracked, machine: Machine::new(restarts), service: None, places, given_up: None, unheard: false }
     }
 
     pub fn places(&self) -> Places {
@@ -77,6 +79,12 @@ impl Entry {
         }
     }
 
+    /// The same where no signal will ever tell of the unit: it goes as soon as systemd has accepted it.
+    pub fn give_up_unheard(&mut self, obligation: Obligation) {
+        self.given_up = Some(obligation);
+        self.unheard = true;
+    }
+
     fn stop(&self, destination: Option<&CStr>, obligation: Obligation, cx: &mut Context<'_, Registry>) {
         let sent = manager_call(cx, destination, c"StopUnit").and_then(|mut message| {
             message.append_str(self.tracked.name())?;
@@ -110,6 +118,9 @@ impl Entry {
             cx.after.give_back(jobs, places);
             if let Some(obligation) = self.given_up.take() {
                 self.stop(destination, obligation, cx);
+            }
+            if self.unheard {
+                return Fate::Remove;
             }
         }
         if self.machine.is_started() {

@@ -221,8 +221,7 @@ impl Registry {
             for mut entry in entries {
                 entry.tracked.finish(Err(error.clone()), &mut cx.after.wakers);
                 if entry.is_unknown() {
-                    entry.tracked.release();
-                    entry.give_up(self.destination(), self.obligations.clone(), cx);
+                    entry.give_up_unheard(self.obligations.clone());
                     self.units.entry(label.clone()).or_default().push(entry);
                 } else {
                     entry.discard(&self.jobs, cx);

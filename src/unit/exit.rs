@@ -11,8 +11,8 @@ use super::machine::{Ending, JobResult};
 /// How a unit ended: what [`Unit::wait`](crate::Unit::wait) resolves to.
 ///
 /// Two verdicts are in it. [`result`](Exit::result) is systemd's, about the unit as a whole; [`status`](Exit::status)
-/// is about its main process alone. They may differ: a process that ended with SIGTERM is a success to systemd
-/// (`systemd.service(5)`, `SuccessExitStatus=`) and a failing `ExecStopPost=` makes a failure of a unit whose main
+/// is about its main process alone. They may differ: a process that ended with SIGTERM is a success to systemd,
+/// but for a oneshot (`systemd.service(5)`, `SuccessExitStatus=`), and a failing `ExecStopPost=` makes a failure of a unit whose main
 /// process returned 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -133,6 +133,25 @@ async fn a_peer_that_no_longer_reads_is_noticed_by_whoever_writes() {
 }
 
 #[tokio::test]
+async fn a_peer_that_no_longer_reads_is_noticed_when_the_driver_writes() {
+    let (bus, peer) = super::connected();
+    let (link, mut tales) = over(bus).await;
+    call(&link, 1).unwrap();
+    tokio::task::yield_now().await;
+    UnixStream::from(peer.bus.fd().unwrap()).shutdown(Shutdown::Read).unwrap();
+    // sd-bus had nothing to do just before, and then it is broken.
+    link.with(|probe, _| {
+        probe.calls_on_time = true;
+        probe.deadline = Some(Instant::now() + Duration::from_millis(10));
+    })
+    .unwrap();
+    assert_eq!(tales.next().await, Told::Timer);
+    assert_eq!(tales.next().await, Told::Signal("Disconnected".into()));
+    assert!(disconnected(&tales.next().await, &[1]));
+    drop(peer);
+}
+
+#[tokio::test]
 async fn the_last_link_closes_the_connection() {
     let (link, mut tales, peer) = linked().await;
     let metrics = Handle::current().metrics();

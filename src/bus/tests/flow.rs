@@ -80,9 +80,12 @@ async fn a_large_message_is_written_whole_and_then_nothing_is_watched_for_writin
         send(&link).unwrap();
         send(&link).unwrap();
         // The driver sees that there is more to write.
-        while copies(&socket) == 2 {
-            soon(tokio::task::yield_now()).await;
-        }
+        let watched = async {
+            while copies(&socket) == 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(watched).await;
         let (expected, reads) = (text.clone(), peer);
         let reader = tokio::task::spawn_blocking(move || {
             for _ in 0..2 {
@@ -97,6 +100,28 @@ async fn a_large_message_is_written_whole_and_then_nothing_is_watched_for_writin
         assert_eq!(copies(&socket), 2, "still watched for writing");
     }
     drop(link);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_costs_nothing() {
+    let (bus, peer) = connected();
+    shrink_buffer(&bus);
+    let (link, _tales) = over(bus).await;
+    let counts = link.with(|probe, _| probe.counts.clone()).unwrap();
+    let sent = link.with(|_, cx| {
+        let mut message = cx.bus.method_call(None, c"/a", c"an.Interface", c"Large")?;
+        message.append_bytes(&vec![0; 1_000_000])?;
+        cx.bus.send_only(message)
+    });
+    sent.unwrap().unwrap();
+    // What is under way comes to rest.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let looks = counts.looks();
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(counts.looks(), looks, "the driver has run");
+    drop(peer);
 }
 
 #[tokio::test]

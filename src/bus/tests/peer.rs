@@ -7,7 +7,7 @@ use std::time::Instant;
 use sdrun_sys as sys;
 
 use super::super::check;
-use super::super::connection::Step;
+use super::super::connection::{Interest, Step};
 use super::PATIENCE;
 use crate::bus::{Bus, Message};
 use crate::error::Result;
@@ -98,10 +98,15 @@ impl Peer {
         self.bus.send_only(message).unwrap();
     }
 
-    /// Blocks until everything is in the socket.
+    /// Blocks until everything is in the socket. Nothing may come meanwhile.
     pub fn flush(&self) {
-        // SAFETY: a live bus.
-        check("sd_bus_flush", unsafe { sys::sd_bus_flush(self.bus.as_raw()) }).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while self.bus.interest().unwrap().contains(Interest::WRITABLE) {
+            assert!(self.poll().is_none(), "a message came unasked");
+            if self.bus.interest().unwrap().contains(Interest::WRITABLE) {
+                self.wait(deadline);
+            }
+        }
     }
 
     pub fn reply(&self, call: &Message<'_>, fill: impl FnOnce(&mut Message<'_>) -> Result<()>) {

@@ -38,6 +38,8 @@ pub(super) struct Probe {
     tell: mpsc::UnboundedSender<Told>,
     pub deadline: Option<Instant>,
     pub obliged: bool,
+    /// When it is time, it makes a call.
+    pub calls_on_time: bool,
     /// A signal obliges it.
     pub obliged_by_signal: bool,
     pub also: Option<Also>,
@@ -85,9 +87,16 @@ impl Tales {
 impl Probe {
     pub fn new() -> (Self, Tales) {
         let (tell, told) = mpsc::unbounded_channel();
-        let (deadline, counts) = (None, Arc::default());
-        let probe =
-            Probe { tell, deadline, obliged: false, obliged_by_signal: false, also: None, quiet: false, counts };
+        let probe = Probe {
+            tell,
+            deadline: None,
+            obliged: false,
+            calls_on_time: false,
+            obliged_by_signal: false,
+            also: None,
+            quiet: false,
+            counts: Arc::default(),
+        };
         (probe, Tales(told))
     }
 
@@ -141,6 +150,11 @@ impl Receiver for Probe {
     fn timer(&mut self, now: Instant, cx: &mut Context<'_, Self>) {
         assert!(self.deadline.is_some_and(|deadline| deadline <= now), "too early");
         self.deadline = None;
+        if self.calls_on_time {
+            // It may fail.
+            let call = cx.bus.method_call(None, c"/a/path", c"an.Interface", c"Method");
+            let _ = call.and_then(|call| cx.call(call, 99));
+        }
         self.tell(Told::Timer, cx.after);
     }
 }

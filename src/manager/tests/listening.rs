@@ -99,7 +99,6 @@ async fn who_may_not_listen_and_not_start_is_told_once() {
 }
 
 #[tokio::test]
-#[ignore = "the registry waits for a JobRemoved that cannot come: places are lost"]
 async fn who_may_not_listen_hears_of_no_job_either() {
     // Of the signals that were asked for none comes, so neither does that of a start job.
     let (manager, fake) = manager(false).await;
