@@ -10,7 +10,7 @@ help:
 	@echo 'make demo    run a command as a transient unit'
 	@echo 'make test    test everything on this systemd version'
 	@echo 'make matrix  the integration tests on systemd 252, 257 and 262'
-	@echo 'make bench   measure, and write benches/RESULTS.md'
+	@echo 'make bench   measure against systemd-run and a minimal C client'
 	@echo 'make check   format, lints, documentation'
 	@echo 'make setup   install what building and testing needs'
 	@echo 'make clean   remove what was built'
@@ -35,7 +35,8 @@ matrix:
 
 bench:
 	@$(SANDBOX)/setup bench
-	$(CARGO) bench --workspace --locked
+	$(CARGO) build --release --locked --example sdrun
+	$(CARGO) bench --locked --package sdrun --bench latency
 
 check:
 	$(CARGO) fmt --all --check

@@ -57,6 +57,23 @@ async fn what_is_outstanding_is_listened_to_for_as_long_as_it_takes() {
 }
 
 #[tokio::test]
+async fn every_unit_makes_it_listen_on() {
+    let (manager, fake) = manager(false).await;
+    let mut ended = Instant::now();
+    for name in ["a.service", "b.service"] {
+        let (unit, job) = started(&manager, &fake, name).await;
+        fake.runs(name, job, 0);
+        ended = Instant::now();
+        soon(unit.wait()).await.unwrap();
+        // The next one comes in between.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert!(fake.peer.poll().is_none());
+    }
+    until_quiet(manager, fake).await;
+    assert!(ended.elapsed() >= Duration::from_secs(3));
+}
+
+#[tokio::test]
 async fn a_handle_that_is_dropped_does_not_keep_it_listening() {
     let (manager, fake) = manager(false).await;
     let (unit, job) = started(&manager, &fake, "a.service").await;
