@@ -306,6 +306,12 @@ impl Bus {
         Ok(Parked(at))
     }
 
+    /// How many messages are parked.
+    #[cfg(test)]
+    pub fn parked(&self) -> usize {
+        self.parked.borrow().iter().flatten().count()
+    }
+
     /// Takes a parked message up again.
     pub fn unpark(&self, parked: Parked) -> Option<Message<'_>> {
         let raw = self.parked.borrow_mut().get_mut(parked.0)?.take()?;

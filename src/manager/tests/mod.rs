@@ -92,6 +92,11 @@ fn places(manager: &Manager) -> (usize, usize) {
     (free(Pace::Quick), free(Pace::Lasting))
 }
 
+/// How many signals are kept unread.
+fn kept(manager: &Manager) -> usize {
+    manager.inner.link.with(|_, cx| cx.bus.parked()).unwrap()
+}
+
 /// What is free when nothing is in flight.
 const ALL: (usize, usize) = (64, 64);
 

@@ -1,7 +1,7 @@
 //! Signals: in every order, of others, forged, and malformed.
 
 use super::fake::{SYSTEMD, State, before, dead, running, unit_properties};
-use super::{ALL, Fake, begin, is_forgotten, manager, places, settle, soon, started};
+use super::{ALL, Fake, begin, is_forgotten, kept, manager, places, settle, soon, started};
 use crate::bus::{Container, Message, Signature, Value};
 use crate::error::Result;
 use crate::unit::{Outcome, Status};
@@ -159,6 +159,7 @@ async fn a_name_can_be_used_again_at_once() {
     assert_eq!(soon(first.wait()).await.unwrap().code(), Some(1));
     settle(&manager, &fake).await;
     assert!(second.try_wait().unwrap().is_none());
+    assert_eq!(second.invocation_id(), None, "that was the first one's");
     fake.runs(NAME, next, 2);
     assert_eq!(soon(second.wait()).await.unwrap().code(), Some(2));
     assert_eq!(places(&manager), ALL);
@@ -348,6 +349,49 @@ async fn a_service_signal_that_cannot_be_read_is_an_error_of_its_unit_only() {
     fake.runs("b.service", other_job, 0);
     assert!(soon(other.wait()).await.unwrap().success());
     assert_eq!(places(&manager), ALL);
+}
+
+#[tokio::test]
+async fn what_is_known_outlasts_a_malformed_signal() {
+    let (manager, fake) = manager(true).await;
+    let (unit, job) = started(&manager, &fake, NAME).await;
+    fake.service(NAME, "success", 1, 0);
+    fake.unit(NAME, State { job, ..dead() });
+    fake.changed_by(NAME, |m| dictionary(m, properties(vec![("Id", Value::from("x"))])));
+    fake.job_removed(job, NAME, "done");
+    assert!(soon(unit.wait()).await.unwrap().success());
+}
+
+#[tokio::test]
+async fn no_more_is_kept_unread_than_the_end_may_need() {
+    let (manager, fake) = manager(true).await;
+    let (unit, job) = started(&manager, &fake, NAME).await;
+    fake.service(NAME, "success", 0, 0);
+    fake.service(NAME, "success", 0, 0);
+    fake.unit(NAME, before(job));
+    settle(&manager, &fake).await;
+    assert_eq!(kept(&manager), 1, "it may fail any moment");
+    fake.service(NAME, "success", 0, 0);
+    fake.unit(NAME, running());
+    settle(&manager, &fake).await;
+    assert_eq!(kept(&manager), 0, "it runs, for years perhaps");
+    fake.job_removed(job, NAME, "done");
+    fake.ends(NAME, 0);
+    soon(unit.wait()).await.unwrap();
+    assert_eq!(kept(&manager), 0);
+    // Whatever becomes of the unit, nothing is kept.
+    let (unit, job) = started(&manager, &fake, NAME).await;
+    fake.job_removed(job, NAME, "done");
+    fake.service(NAME, "success", 0, 0);
+    settle(&manager, &fake).await;
+    drop(unit);
+    assert_eq!(kept(&manager), 0);
+    let starting = begin(&manager, NAME);
+    let call = fake.start(NAME);
+    fake.service(NAME, "success", 0, 0);
+    fake.peer.refuse(&call, c"an.Error", c"");
+    starting.unit().await.unwrap_err();
+    assert_eq!(kept(&manager), 0);
 }
 
 #[tokio::test]
