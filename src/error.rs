@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
+use crate::unit::Exit;
+
 /// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -25,6 +27,12 @@ pub enum Error {
         /// What is wrong with it, and what would be right.
         reason: Box<str>,
     },
+    /// No program of this name is in the `$PATH`. (One that is given as a path and does not exist is an
+    /// [`Exit`](crate::Exit) with systemd's code 203.)
+    ProgramNotFound {
+        /// The name.
+        program: Box<str>,
+    },
     /// systemd (or the bus daemon) answered a method call with an error.
     Call {
         /// The D-Bus method, for instance `StartTransientUnit`.
@@ -40,6 +48,28 @@ pub enum Error {
         name: Box<str>,
         /// systemd's own text.
         message: Box<str>,
+    },
+    /// There is no such unit, or it is not loaded any more (`org.freedesktop.systemd1.NoSuchUnit`).
+    NoSuchUnit {
+        /// The unit's name.
+        name: Box<str>,
+        /// systemd's own text.
+        message: Box<str>,
+    },
+    /// The unit failed: its start, or what it was to do. [`Unit::activated`](crate::Unit::activated) and
+    /// [`Exit::check`](crate::Exit::check) say so.
+    Failed {
+        /// How it ended.
+        exit: Box<Exit>,
+    },
+    /// A job was not carried out (`JobRemoved`, org.freedesktop.systemd1(5)).
+    Job {
+        /// The unit's name.
+        unit: Box<str>,
+        /// What was to be done: `stop`, `restart`, `reload`.
+        job: &'static str,
+        /// What came of it: `canceled`, `timeout`, `failed`, `dependency`, …
+        result: Box<str>,
     },
     /// The caller may not do this (`org.freedesktop.DBus.Error.AccessDenied`,
     /// `…InteractiveAuthorizationRequired`).
@@ -95,6 +125,10 @@ impl Error {
         Error::System { operation, errno }
     }
 
+    pub(crate) fn io(operation: &'static str, error: &std::io::Error) -> Self {
+        Error::system(operation, Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EIO)))
+    }
+
     pub(crate) fn message(expected: impl Into<Box<str>>) -> Self {
         Error::Message { expected: expected.into() }
     }
@@ -125,10 +159,19 @@ impl fmt::Display for Error {
         match self {
             Error::Invalid { what, value, reason } if value.is_empty() => write!(f, "{what} {reason}"),
             Error::Invalid { what, value, reason } => write!(f, "{what} {value:?} {reason}"),
+            Error::ProgramNotFound { program } => {
+                write!(
+                    f,
+                    "program {program:?} is in no folder of $PATH; say where it is, for instance /usr/bin/{program}"
+                )
+            }
             Error::Call { method, name, message } => write!(f, "{method} failed: {message} ({name})"),
             Error::UnitExists { name, message } => {
                 write!(f, "unit {name:?} exists already; choose another name or stop it first: {message}")
             }
+            Error::NoSuchUnit { name, message } => write!(f, "unit {name:?} is not loaded: {message}"),
+            Error::Failed { exit } => write!(f, "unit {:?} failed: {exit}", exit.unit),
+            Error::Job { unit, job, result } => write!(f, "cannot {job} unit {unit:?}: its job ended as {result:?}"),
             Error::AccessDenied { method, message } => write!(
                 f,
                 "{method} was refused: {message}; run as root, have polkit allow \
@@ -166,12 +209,14 @@ impl From<Error> for std::io::Error {
             Error::Invalid { .. } => ErrorKind::InvalidInput,
             Error::UnitExists { .. } => ErrorKind::AlreadyExists,
             Error::AccessDenied { .. } => ErrorKind::PermissionDenied,
-            Error::Unavailable { .. } => ErrorKind::NotFound,
+            Error::Unavailable { .. } | Error::ProgramNotFound { .. } | Error::NoSuchUnit { .. } => ErrorKind::NotFound,
             Error::Unsupported { .. } => ErrorKind::Unsupported,
             Error::Disconnected { .. } => ErrorKind::ConnectionReset,
             Error::Message { .. } => ErrorKind::InvalidData,
             Error::System { errno, .. } => std::io::Error::from(*errno).kind(),
-            Error::Call { .. } | Error::RuntimeGone | Error::NoRuntime => ErrorKind::Other,
+            Error::Call { .. } | Error::Failed { .. } | Error::Job { .. } | Error::RuntimeGone | Error::NoRuntime => {
+                ErrorKind::Other
+            }
         };
         std::io::Error::new(kind, Arc::new(error))
     }

@@ -34,8 +34,6 @@ async fn bad_input_is_refused_by_name() {
         );
         assert!(refusal(manager, &mut Command::from("")).await.contains("may not be empty"));
         assert!(refusal(manager, &mut Command::from("/bin/echo 'a")).await.contains("never closed"));
-        let relative = refusal(manager, &mut Command::new("sleep")).await;
-        assert!(relative.starts_with("program \"sleep\" is not an absolute path"), "{relative}");
         assert!(refusal(manager, &mut Command::new("")).await.contains("program may not be empty"));
         assert!(refusal(manager, &mut Command::new("/bin/a\0b")).await.contains("NUL byte"));
         assert!(refusal(manager, command().arg("a").arg("b\0c")).await.starts_with("argument \"b\\0c\" (number 2)"));
@@ -61,7 +59,7 @@ async fn bad_input_is_refused_by_name() {
             .contains("array of \"s\"")
         );
         // The first problem is the one that is reported.
-        assert!(refusal(manager, Command::new("x").arg("a\0")).await.contains("absolute"));
+        assert!(refusal(manager, Command::new("").arg("a\0")).await.contains("may not be empty"));
     }
 }
 

@@ -111,6 +111,17 @@ impl Value {
         }
     }
 
+    /// How many descriptors are in it.
+    pub(crate) fn descriptors(&self) -> usize {
+        match self {
+            Value::Fd(_) => 1,
+            Value::Array(_, values) | Value::Struct(values) => values.iter().map(Value::descriptors).sum(),
+            Value::Dict(_, _, entries) => entries.iter().map(|(k, v)| k.descriptors() + v.descriptors()).sum(),
+            Value::Variant(inner) => inner.descriptors(),
+            _ => 0,
+        }
+    }
+
     /// Appends the value to a message.
     pub(crate) fn append_to(&self, message: &mut Message<'_>) -> Result<()> {
         match self {

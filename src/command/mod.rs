@@ -1,8 +1,16 @@
 //! The builder of a transient service.
 
+mod environment;
+mod exec;
+mod from;
+mod message;
+mod output;
+mod program;
+mod service;
+mod slice;
+mod stdio;
 mod words;
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
@@ -11,12 +19,22 @@ use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
-use crate::bus::{Container, Message, Value};
+use crate::bus::Value;
 use crate::error::{Error, Result};
-use crate::manager::{Manager, Pace};
+use crate::manager::Manager;
 use crate::unit::name;
 use crate::unit::tracked::{MustEnd, Tracked};
-use crate::unit::{Exit, Unit};
+use crate::unit::{Exit, Habits, Unit};
+use environment::Environment;
+use message::Ready;
+use program::Place;
+use service::Service;
+use stdio::{Pipes, Stream, Streams};
+
+pub use exec::Exec;
+pub use output::Output;
+pub use service::{ExitType, ServiceType};
+pub use stdio::Stdio;
 
 /// A command to be run as a transient service unit, built as with `tokio::process::Command`.
 ///
@@ -40,44 +58,26 @@ use crate::unit::{Exit, Unit};
 /// ```
 #[derive(Clone)]
 pub struct Command {
-    /// The program and its arguments; empty only where `problem` says so.
-    words: Vec<String>,
-    environment: BTreeMap<String, String>,
+    main: Exec,
+    environment: Environment,
     directory: Option<String>,
-    name: Option<String>,
     description: Option<String>,
-    collect: bool,
+    stdio: [Option<Stdio>; 3],
+    service: Service,
     extra: Vec<(String, Value)>,
-    /// The first input that cannot be sent.
+    habits: Habits,
+    /// The first input that cannot be sent, if it is not one of the main command line.
     problem: Option<Error>,
 }
 
 impl Command {
-    /// A command that runs the program at this absolute path, without arguments.
+    /// A command that runs this program, without arguments.
+    ///
+    /// A name without a slash is looked for in the `PATH` that [`env`](Command::env) sets, or else in that of this
+    /// process; a relative path is relative to this process's own working directory. In a container only absolute
+    /// paths have a meaning, and names, which the manager there looks for.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        let mut command = Self::without_program();
-        command.program(program.as_ref());
-        command
-    }
-
-    fn without_program() -> Self {
-        Command {
-            words: Vec::new(),
-            environment: BTreeMap::new(),
-            directory: None,
-            name: None,
-            description: None,
-            collect: false,
-            extra: Vec::new(),
-            problem: None,
-        }
-    }
-
-    fn program(&mut self, program: &OsStr) {
-        match words::program(program) {
-            Ok(program) => self.words.push(program),
-            Err(error) => self.refuse(error),
-        }
+        Exec::new(program).into()
     }
 
     /// Keeps the first problem: the others may follow from it.
@@ -91,18 +91,33 @@ impl Command {
 
     /// Adds an argument. It must be UTF-8, since D-Bus carries only that, and hold no NUL byte.
     pub fn arg(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
-        let argument = words::argument(self.words.len(), argument.as_ref());
-        if let Some(argument) = self.accept(argument) {
-            self.words.push(argument);
-        }
+        self.main.arg(argument);
         self
     }
 
     /// Adds several arguments: see [`arg`](Command::arg).
     pub fn args<S: AsRef<OsStr>>(&mut self, arguments: impl IntoIterator<Item = S>) -> &mut Self {
-        for argument in arguments {
-            self.arg(argument);
-        }
+        self.main.args(arguments);
+        self
+    }
+
+    /// Gives the program another first argument than its path.
+    pub fn arg0(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
+        self.main.arg0(name);
+        self
+    }
+
+    /// Has systemd take a failure of the program for a success (the prefix `-` of `ExecStart=`, `systemd.service(5)`).
+    pub fn ignore_failure(&mut self, ignore: bool) -> &mut Self {
+        self.main.ignore_failure(ignore);
+        self
+    }
+
+    /// Has systemd expand `$NAME` and `${NAME}` in the arguments, from the environment that the program gets
+    /// (`systemd-run --expand-environment=yes`; `systemd.service(5)`, "Command lines"). Without it they reach the
+    /// program as they are.
+    pub fn expand_environment(&mut self, expand: bool) -> &mut Self {
+        self.main.expand_environment(expand);
         self
     }
 
@@ -114,7 +129,7 @@ impl Command {
     pub fn env(&mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
         let variable = words::variable(key.as_ref(), value.as_ref());
         if let Some((key, value)) = self.accept(variable) {
-            self.environment.insert(key, value);
+            self.environment.set(key, value);
         }
         self
     }
@@ -127,6 +142,26 @@ impl Command {
         self
     }
 
+    /// Takes an environment variable away: one that was set before, and one that the manager gives every service
+    /// (`UnsetEnvironment=`).
+    pub fn env_remove(&mut self, key: impl AsRef<OsStr>) -> &mut Self {
+        let name = words::variable_name(key.as_ref());
+        if let Some(name) = self.accept(name) {
+            self.environment.unset(name);
+        }
+        self
+    }
+
+    /// Takes all environment variables away that were set before, and those that the manager hands on from its own
+    /// environment or sets for every program (`UnsetEnvironment=`). What it tells a service about itself
+    /// (`$INVOCATION_ID`, `$NOTIFY_SOCKET`, …) remains.
+    ///
+    /// The start costs one more call, which asks for the manager's environment.
+    pub fn env_clear(&mut self) -> &mut Self {
+        self.environment.clear();
+        self
+    }
+
     /// Sets the working directory of the program (`WorkingDirectory=`); without it that is `/`, or the home directory
     /// under a user manager. A relative path is relative to this process's own working directory.
     pub fn current_dir(&mut self, directory: impl AsRef<Path>) -> &mut Self {
@@ -135,47 +170,42 @@ impl Command {
         self
     }
 
-    /// Names the unit; without it the name is generated and unique. `.service` is added where it is left out.
+    /// The program's standard input (`StandardInput=`); without it that is `/dev/null`.
+    pub fn stdin(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
+        self.stream(Stream::Input, stdio.into())
+    }
+
+    /// The program's standard output (`StandardOutput=`); without it that is the journal, or for
+    /// [`output`](Command::output) a pipe.
+    pub fn stdout(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
+        self.stream(Stream::Output, stdio.into())
+    }
+
+    /// The program's standard error (`StandardError=`); without it that is the journal, or for
+    /// [`output`](Command::output) a pipe.
+    pub fn stderr(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
+        self.stream(Stream::Error, stdio.into())
+    }
+
+    fn stream(&mut self, stream: Stream, stdio: Stdio) -> &mut Self {
+        let checked = stdio.check(stream).map(|()| stdio);
+        self.stdio[stream as usize] = self.accept(checked);
+        self
+    }
+
+    /// Stops the unit when its handle is dropped before it has ended. Without it, it goes on.
     ///
-    /// The start fails with [`Error::UnitExists`] when a unit of this name is loaded.
-    pub fn name(&mut self, name: impl AsRef<str>) -> &mut Self {
-        let name = name::service(name.as_ref());
-        self.name = self.accept(name);
+    /// It is stopped as by [`Unit::stop`], so its processes get SIGTERM, and SIGKILL only after
+    /// `TimeoutStopSec=`. The connection stays open until systemd has taken the call.
+    pub fn kill_on_drop(&mut self, kill: bool) -> &mut Self {
+        self.habits.kill_on_drop = kill;
         self
     }
 
-    /// Describes the unit, for `systemctl status` and the journal (`Description=`); without it that is the command
-    /// line.
-    pub fn description(&mut self, description: impl Into<String>) -> &mut Self {
-        let description = words::plain("description", description.into());
-        self.description = self.accept(description);
-        self
-    }
-
-    /// Has systemd forget the unit when it has ended, also when it failed (`CollectMode=inactive-or-failed`). Without
-    /// it a failed unit stays loaded, for `systemctl status` to show, until it is reset
-    /// (`systemctl reset-failed`).
-    pub fn collect(&mut self, collect: bool) -> &mut Self {
-        self.collect = collect;
-        self
-    }
-
-    /// Sets any property of the unit that systemd takes in `StartTransientUnit`, by its D-Bus name and type
-    /// (org.freedesktop.systemd1(5)). Whether the property exists and takes that type is for systemd to say, when
-    /// the command is started.
-    ///
-    /// ```no_run
-    /// # async fn example() -> sdrun::Result<()> {
-    /// sdrun::Command::new("/usr/bin/stress").extra("MemoryMax", 512u64 << 20).extra("Nice", 10).status().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn extra(&mut self, property: impl Into<String>, value: impl Into<Value>) -> &mut Self {
-        let (property, value) = (words::plain("property name", property.into()), value.into());
-        let checked = property.and_then(|property| value.check().map(|()| property));
-        if let Some(property) = self.accept(checked) {
-            self.extra.push((property, value));
-        }
+    /// Has an exit that is none as it should be ([`Exit::check`]) be an error of whatever waits for the unit:
+    /// [`Error::Failed`].
+    pub fn raise_on_fail(&mut self, raise: bool) -> &mut Self {
+        self.habits.raise_on_fail = raise;
         self
     }
 
@@ -187,12 +217,15 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for input that cannot be sent, before anything is; [`Error::UnitExists`],
-    /// [`Error::AccessDenied`] and [`Error::Call`] for what systemd refuses.
+    /// [`Error::Invalid`] for input that cannot be sent and [`Error::ProgramNotFound`], before anything is;
+    /// [`Error::UnitExists`], [`Error::AccessDenied`] and [`Error::Call`] for what systemd refuses.
     pub async fn start(&mut self, manager: &Manager) -> Result<Unit> {
-        let tracked = Arc::new(Tracked::new(self.check()?));
-        self.send(&tracked, manager).await?;
-        Ok(Unit::new(tracked, Arc::new(OnceLock::from(manager.clone()))))
+        let tracked = Arc::new(Tracked::new(self.unit_name()?));
+        let (streams, pipes) = self.prepare()?;
+        let given = Arc::new(OnceLock::from(manager.clone()));
+        let unit = self.handle(tracked, given, pipes);
+        self.send(unit.tracked(), &streams, manager).await?;
+        Ok(unit)
     }
 
     /// Starts the command through the default manager ([`Manager::shared`]), without waiting for systemd to accept it:
@@ -200,23 +233,30 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for input that cannot be sent, [`Error::NoRuntime`] outside of a tokio runtime.
+    /// [`Error::Invalid`] for input that cannot be sent, [`Error::ProgramNotFound`], and [`Error::NoRuntime`] outside
+    /// of a tokio runtime.
     pub fn spawn(&mut self) -> Result<Unit> {
-        let tracked = Arc::new(Tracked::new(self.check()?));
+        let tracked = Arc::new(Tracked::new(self.unit_name()?));
         let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        self.main.resolved(&self.here())?;
+        let (streams, pipes) = self.prepare()?;
         let manager = Arc::new(OnceLock::new());
-        let unit = Unit::new(tracked.clone(), manager.clone());
+        let unit = self.handle(tracked.clone(), manager.clone(), pipes);
         let command = self.clone();
         let start = async move {
             let must_end = MustEnd(&tracked);
             let started = async {
                 let shared = Manager::shared().await?;
                 let manager = manager.get_or_init(|| shared);
-                command.send(&tracked, manager).await?;
+                command.send(&tracked, &streams, manager).await?;
                 Ok(manager)
             };
-            match started.await {
+            let started = started.await;
+            // The ends that the unit has now: as long as they are open here there is no end of file.
+            drop((streams, command.stdio));
+            match started {
                 // Dropped before there was a manager to release it from.
+                Ok(manager) if tracked.is_released() && command.habits.kill_on_drop => manager.give_up(&tracked),
                 Ok(manager) if tracked.is_released() => manager.release(&tracked),
                 Ok(_) => {}
                 Err(error) => tracked.fail(error),
@@ -230,95 +270,94 @@ impl Command {
     /// Starts the command through the default manager ([`Manager::shared`]) and waits until the unit has ended.
     ///
     /// As with `tokio::process::Command::status`, the program goes on when the future is dropped after the start was
-    /// accepted; before, the start is given up.
+    /// accepted, unless [`kill_on_drop`](Command::kill_on_drop) says otherwise; before, the start is given up. Pipes
+    /// are closed.
     ///
     /// # Errors
     ///
     /// As [`start`](Command::start), [`Manager::system`] and [`Unit::wait`].
     pub async fn status(&mut self) -> Result<Exit> {
-        self.start_shared().await?.wait().await
+        self.start_shared().await?.await
     }
 
     /// Starts the command through the default manager.
     pub(crate) async fn start_shared(&mut self) -> Result<Unit> {
         // Bad input is refused also where there is no manager.
-        self.check()?;
+        self.unit_name()?;
+        self.main.resolved(&self.here())?;
         self.start(&Manager::shared().await?).await
     }
 
     /// The unit's name, when everything else can be sent too.
-    fn check(&self) -> Result<String> {
-        match &self.problem {
+    fn unit_name(&self) -> Result<String> {
+        match self.main.problem().or(self.problem.as_ref()) {
             Some(error) => Err(error.clone()),
-            None => Ok(self.name.clone().unwrap_or_else(name::generate)),
+            None => Ok(self.service.name.clone().unwrap_or_else(name::generate)),
         }
     }
 
-    async fn send(&self, tracked: &Arc<Tracked>, manager: &Manager) -> Result<()> {
-        let pace = self.extra_text("Type").map_or(Pace::Quick, Pace::of_service_type);
-        // Either may have systemd start it again.
-        let forced = self.extra.iter().any(|(name, _)| name == "RestartForceExitStatus");
-        let restarts = forced || self.extra_text("Restart").is_some_and(|restart| restart != "no");
-        manager.start(tracked, pace, restarts, |message| self.append_to(message)).await
+    fn here(&self) -> Place<'_> {
+        Place::Here { path: self.environment.get("PATH") }
     }
 
-    /// A property that was given as text.
-    fn extra_text(&self, property: &str) -> Option<&str> {
-        self.extra.iter().rev().find(|(name, _)| name == property).and_then(|(_, value)| match value {
-            Value::Str(text) => Some(text.as_str()),
-            _ => None,
+    fn prepare(&self) -> Result<(Streams, Pipes)> {
+        let [stdin, stdout, stderr] = &self.stdio;
+        Streams::prepare([stdin.as_ref(), stdout.as_ref(), stderr.as_ref()])
+    }
+
+    fn handle(&self, tracked: Arc<Tracked>, manager: Arc<OnceLock<Manager>>, pipes: Pipes) -> Unit {
+        let Pipes { stdin, mut stdout, mut stderr } = pipes;
+        if self.may_remain() {
+            stdout.iter_mut().for_each(|stdout| stdout.end_with(tracked.clone()));
+            stderr.iter_mut().for_each(|stderr| stderr.end_with(tracked.clone()));
+        }
+        let mut unit = Unit::new(tracked, manager);
+        unit.habits = self.habits;
+        (unit.stdin, unit.stdout, unit.stderr) = (stdin, stdout, stderr);
+        unit
+    }
+
+    async fn send(&self, tracked: &Arc<Tracked>, streams: &Streams, manager: &Manager) -> Result<()> {
+        let of_manager = if self.environment.cleared { manager.environment().await? } else { Vec::new() };
+        let ready = self.ready(streams, manager, of_manager)?;
+        manager
+            .start(
+                tracked,
+                self.pace(),
+                self.restarts(),
+                |message| ready.append_to(message),
+                |message| ready.append_auxiliary_to(message),
+            )
+            .await
+    }
+
+    fn ready<'a>(&'a self, streams: &'a Streams, manager: &Manager, of_manager: Vec<String>) -> Result<Ready<'a>> {
+        let place = if manager.is_here() { self.here() } else { Place::Elsewhere };
+        let all = |lines: &'a [Exec]| lines.iter().map(|line| line.resolved(&place)).collect::<Result<Vec<_>>>();
+        let service = &self.service;
+        let slice = match (&service.slice, service.slice_inherit) {
+            (slice, false) => slice.clone(),
+            (_, true) if !manager.is_here() => {
+                let reason = "is for managers of this host: elsewhere there is no slice of this process";
+                return Err(Error::invalid("slice_inherit", "", reason));
+            }
+            (slice, true) => Some(slice::inherited(slice.as_deref(), manager.is_user())?),
+        };
+        manager.check_descriptors(
+            streams.descriptors() + self.extra.iter().map(|(_, value)| value.descriptors()).sum::<usize>(),
+        )?;
+        Ok(Ready {
+            command: self,
+            main: self.main.resolved(&place)?,
+            start_pre: all(&service.start_pre)?,
+            start_post: all(&service.start_post)?,
+            stop: all(&service.stop)?,
+            stop_post: all(&service.stop_post)?,
+            slice,
+            streams,
+            unset: self.environment.unset_names(of_manager),
         })
     }
-
-    /// Appends the properties of the unit, each a `(sv)`.
-    fn append_to(&self, message: &mut Message<'_>) -> Result<()> {
-        match &self.description {
-            Some(description) => property_str(message, "Description", description)?,
-            None => property_str(message, "Description", &words::describe(&self.words))?,
-        }
-        if self.collect {
-            property_str(message, "CollectMode", "inactive-or-failed")?;
-        }
-        if let Some(directory) = &self.directory {
-            property_str(message, "WorkingDirectory", directory)?;
-        }
-        if !self.environment.is_empty() {
-            let variables: Vec<_> = self.environment.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            property(message, "Environment", c"as", |m| m.append_strs(&variables))?;
-        }
-        for (name, value) in &self.extra {
-            message.container(Container::Struct, c"sv", |m| {
-                m.append_str(name)?;
-                value.append_variant_to(m)
-            })?;
-        }
-        // The plain form: on systemd 252 a daemon-reload loses what was sent as ExecStartEx.
-        property(message, "ExecStart", c"a(sasb)", |m| {
-            m.container(Container::Array, c"(sasb)", |m| {
-                m.container(Container::Struct, c"sasb", |m| {
-                    m.append_str(&self.words[0])?;
-                    m.append_strs(self.words.iter().map(|word| words::unexpanded(word)))?;
-                    m.append(false)
-                })
-            })
-        })
-    }
-}
-
-fn property(
-    message: &mut Message<'_>,
-    name: &str,
-    signature: &std::ffi::CStr,
-    fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
-) -> Result<()> {
-    message.container(Container::Struct, c"sv", |m| {
-        m.append_str(name)?;
-        m.container(Container::Variant, signature, |m| fill(m))
-    })
-}
-
-fn property_str(message: &mut Message<'_>, name: &str, text: &str) -> Result<()> {
-    property(message, name, c"s", |m| m.append_str(text))
 }
 
 /// Shows what is run, but not the values of environment variables and properties, which may be secret.
@@ -326,67 +365,12 @@ impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = |names: Vec<&String>| names.into_iter().map(|name| format!("{name}=…")).collect::<Vec<_>>();
         f.debug_struct("Command")
-            .field("words", &self.words)
-            .field("name", &self.name)
-            .field("environment", &names(self.environment.keys().collect()))
+            .field("words", &self.main.words())
+            .field("name", &self.service.name)
+            .field("environment", &names(self.environment.names().collect()))
             .field("directory", &self.directory)
+            .field("stdio", &self.stdio)
             .field("extra", &names(self.extra.iter().map(|(name, _)| name).collect()))
             .finish_non_exhaustive()
-    }
-}
-
-/// One string is split into words as a shell does it; no shell is involved, and nothing is expanded.
-impl From<&str> for Command {
-    fn from(line: &str) -> Self {
-        match words::split(line) {
-            Ok(words) => words.into(),
-            Err(error) => {
-                let mut command = Command::without_program();
-                command.refuse(error);
-                command
-            }
-        }
-    }
-}
-
-/// As from `&str`: split into words.
-impl From<String> for Command {
-    fn from(line: String) -> Self {
-        line.as_str().into()
-    }
-}
-
-/// The program and its arguments, as they are.
-impl<S: AsRef<OsStr>> From<&[S]> for Command {
-    fn from(words: &[S]) -> Self {
-        let Some((program, arguments)) = words.split_first() else {
-            let mut command = Command::without_program();
-            command.refuse(Error::invalid("command", "", "may not be empty: it begins with the program"));
-            return command;
-        };
-        let mut command = Command::new(program);
-        command.args(arguments);
-        command
-    }
-}
-
-/// The program and its arguments, as they are.
-impl<S: AsRef<OsStr>, const N: usize> From<[S; N]> for Command {
-    fn from(words: [S; N]) -> Self {
-        words.as_slice().into()
-    }
-}
-
-/// The program and its arguments, as they are.
-impl<S: AsRef<OsStr>> From<Vec<S>> for Command {
-    fn from(words: Vec<S>) -> Self {
-        words.as_slice().into()
-    }
-}
-
-/// So that a chain of builder calls can be run: `run(Command::new("/bin/true").name("x"))`.
-impl From<&mut Command> for Command {
-    fn from(command: &mut Command) -> Self {
-        command.clone()
     }
 }

@@ -55,6 +55,26 @@ impl Scope {
         matches!(self, Scope::System | Scope::Machine(_) | Scope::Address(_))
     }
 
+    /// Whether its units see the files of this host. An address may lead anywhere; mostly it does not lead far.
+    pub fn is_here(&self) -> bool {
+        match self {
+            Scope::System | Scope::User | Scope::Address(_) => true,
+            Scope::Machine(name) => name == ".host",
+            Scope::UserMachine(name) => {
+                name.rsplit_once('@').is_some_and(|(_, machine)| matches!(machine, "" | ".host"))
+            }
+        }
+    }
+
+    /// Whether it is a user's manager, as far as that can be told.
+    pub fn is_user(&self) -> bool {
+        match self {
+            Scope::User | Scope::UserMachine(_) => true,
+            Scope::System | Scope::Machine(_) => false,
+            Scope::Address(_) => !nix::unistd::geteuid().is_root(),
+        }
+    }
+
     /// Where to connect to, in the order of trying.
     pub fn targets(&self, transport: Transport) -> Result<Vec<Target>> {
         let text = |what, value: &str| CString::new(value).map_err(|_| Error::invalid(what, value, "holds a NUL byte"));

@@ -3,6 +3,7 @@
 mod connect;
 mod default;
 mod entry;
+mod environment;
 mod jobs;
 #[cfg(test)]
 mod recorder;
@@ -26,7 +27,7 @@ use crate::unit::name::{self, UNIT_PATH};
 use crate::unit::tracked::Tracked;
 use connect::Scope;
 use jobs::Jobs;
-use registry::{Method, Registry};
+use registry::{MANAGER_PATH, Method, Registry};
 
 /// A connection to a systemd service manager: the one of the system, or one of a user.
 ///
@@ -132,10 +133,11 @@ impl Manager {
         pace: Pace,
         restarts: bool,
         fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
+        fill_auxiliary: impl FnOnce(&mut Message<'_>) -> Result<()>,
     ) -> Result<()> {
         let Inner { link, jobs, .. } = &*self.inner;
         let admission = jobs.admit(pace).await;
-        link.with(|registry, cx| registry.start(tracked, restarts, admission, fill, cx))??;
+        link.with(|registry, cx| registry.start(tracked, restarts, admission, fill, fill_auxiliary, cx))??;
         let giving_up = GiveUp { manager: self, tracked };
         let started = tracked.started().await;
         std::mem::forget(giving_up);
@@ -176,6 +178,31 @@ impl Manager {
     pub(crate) fn release(&self, tracked: &Arc<Tracked>) {
         // Where the connection is lost there is nothing left to release.
         let _ = self.inner.link.with(|registry, cx| registry.release(tracked, cx));
+    }
+
+    /// Nobody waits for the unit any more, and it is to be stopped.
+    pub(crate) fn give_up(&self, tracked: &Arc<Tracked>) {
+        drop(GiveUp { manager: self, tracked });
+    }
+
+    /// Whether its units see the files of this host.
+    pub(crate) fn is_here(&self) -> bool {
+        self.inner.scope.is_here()
+    }
+
+    /// Whether it is a user's.
+    pub(crate) fn is_user(&self) -> bool {
+        self.inner.scope.is_user()
+    }
+
+    /// Refuses more descriptors than one message may carry: a bus daemon would close the connection, with all that is
+    /// outstanding on it.
+    pub(crate) fn check_descriptors(&self, count: usize) -> Result<()> {
+        let most = if self.inner.private { 253 } else { 16 };
+        if count <= most {
+            return Ok(());
+        }
+        Err(Error::invalid("descriptors", "", format!("are {count}: one message carries {most} at most")))
     }
 
     fn is_lost(&self) -> bool {

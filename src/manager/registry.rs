@@ -15,7 +15,7 @@ use crate::unit::machine::{Event, JobResult, SubState};
 use crate::unit::name::{UNIT_PATH, label};
 use crate::unit::tracked::Tracked;
 
-const MANAGER_PATH: &CStr = c"/org/freedesktop/systemd1";
+pub(super) const MANAGER_PATH: &CStr = c"/org/freedesktop/systemd1";
 const MANAGER_INTERFACE: &CStr = c"org.freedesktop.systemd1.Manager";
 const SYSTEMD: &CStr = c"org.freedesktop.systemd1";
 const BUS: &CStr = c"org.freedesktop.DBus";
@@ -144,13 +144,14 @@ impl Registry {
         restarts: bool,
         admission: Admission<'_>,
         fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
+        fill_auxiliary: impl FnOnce(&mut Message<'_>) -> Result<()>,
         cx: &mut Context<'_, Self>,
     ) -> Result<()> {
         let mut message = manager_call(cx, self.destination(), c"StartTransientUnit")?;
         message.append_str(tracked.name())?;
         message.append_str("fail")?;
         message.container(Container::Array, c"(sv)", fill)?;
-        message.container(Container::Array, c"(sa(sv))", |_| Ok(()))?;
+        message.container(Container::Array, c"(sa(sv))", fill_auxiliary)?;
         self.listen(cx)?;
         cx.call(message, Ticket::Start(tracked.clone()))?;
         let entry = Entry::new(tracked.clone(), restarts, admission.keep());

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::signal::Signal;
 
 use super::machine::{Ending, JobResult};
+use crate::error::{Error, Result};
 
 /// How a unit ended: what [`Unit::wait`](crate::Unit::wait) resolves to.
 ///
@@ -95,6 +96,30 @@ impl Exit {
     /// Whether systemd calls it a success: [`Outcome::Success`]. A start that was skipped is none.
     pub fn success(&self) -> bool {
         self.result == Outcome::Success
+    }
+
+    /// An error unless the unit did its work: systemd calls it a success and no signal ended its main process.
+    ///
+    /// [`success`](Exit::success) is systemd's verdict alone, to which a service that SIGTERM, SIGHUP, SIGINT or SIGPIPE
+    /// ended is a success too (`SuccessExitStatus=`, `systemd.service(5)`): it was told to stop, and did. To whoever
+    /// waits for its work it has not been done. A code that `SuccessExitStatus=` adds is good to both.
+    ///
+    /// ```no_run
+    /// # async fn example() -> sdrun::Result<()> {
+    /// sdrun::run(["/usr/bin/make", "-C", "/src"]).await?.await?.check()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`], which holds the exit.
+    pub fn check(&self) -> Result<()> {
+        if self.success() && self.signal().is_none() {
+            Ok(())
+        } else {
+            Err(Error::Failed { exit: Box::new(self.clone()) })
+        }
     }
 
     /// The code that the main process returned; `None` when it was ended by a signal or never ran.

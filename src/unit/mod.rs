@@ -3,6 +3,7 @@
 pub(crate) mod exit;
 pub(crate) mod machine;
 pub(crate) mod name;
+pub(crate) mod stdio;
 pub(crate) mod tracked;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 pub use exit::{Exit, InvocationId, Outcome, Status};
+pub use stdio::{ChildStderr, ChildStdin, ChildStdout};
 
 use crate::bus::Value;
 use crate::error::{Error, Result};
@@ -32,14 +34,33 @@ use tracked::Tracked;
 /// ```
 #[must_use = "the unit's exit is had by awaiting it; drop it with `drop` to leave it running"]
 pub struct Unit {
+    /// The other end of the unit's standard input, where that is [`Stdio::piped`](crate::Stdio::piped). To be taken
+    /// (`unit.stdin.take()`) and dropped when all is written.
+    pub stdin: Option<ChildStdin>,
+    /// The other end of the unit's standard output, where that is [`Stdio::piped`](crate::Stdio::piped).
+    pub stdout: Option<ChildStdout>,
+    /// The other end of the unit's standard error, where that is [`Stdio::piped`](crate::Stdio::piped).
+    pub stderr: Option<ChildStderr>,
+    pub(crate) habits: Habits,
     tracked: Arc<Tracked>,
     /// The manager that runs it; empty as long as a spawned start waits for a connection.
     manager: Arc<OnceLock<Manager>>,
 }
 
+/// What a handle does by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Habits {
+    pub kill_on_drop: bool,
+    pub raise_on_fail: bool,
+}
+
 impl Unit {
     pub(crate) fn new(tracked: Arc<Tracked>, manager: Arc<OnceLock<Manager>>) -> Self {
-        Unit { tracked, manager }
+        Unit { stdin: None, stdout: None, stderr: None, habits: Habits::default(), tracked, manager }
+    }
+
+    pub(crate) fn tracked(&self) -> &Arc<Tracked> {
+        &self.tracked
     }
 
     /// The unit's full name, for instance `backup.service`.
@@ -57,15 +78,26 @@ impl Unit {
     /// restarted (`Restart=`). A unit that remains after its exit (`RemainAfterExit=`) counts as ended when its main
     /// process has.
     ///
-    /// Cancel-safe and repeatable: each call, also a later one, gives the same answer.
+    /// Cancel-safe and repeatable: each call, also a later one, gives the same answer. Unlike `tokio`'s it does not close
+    /// [`stdin`](Unit::stdin): a program that reads it to its end waits for that to be dropped. (To await the handle
+    /// as a whole closes it.)
     ///
     /// # Errors
     ///
     /// When the start was refused by systemd, after [`Command::spawn`](crate::Command::spawn); and
     /// [`Error::Disconnected`](crate::Error::Disconnected) or [`Error::RuntimeGone`](crate::Error::RuntimeGone) when
-    /// the connection went away before the end was known. A failure of the program is no error, but an [`Exit`].
+    /// the connection went away before the end was known. A failure of the program is no error, but an [`Exit`], unless
+    /// [`Command::raise_on_fail`](crate::Command::raise_on_fail) has it be [`Error::Failed`].
     pub async fn wait(&self) -> Result<Exit> {
-        self.tracked.ended().await
+        self.judge(self.tracked.ended().await)
+    }
+
+    fn judge(&self, end: Result<Exit>) -> Result<Exit> {
+        let exit = end?;
+        if self.habits.raise_on_fail {
+            exit.check()?;
+        }
+        Ok(exit)
     }
 
     /// The unit's exit, if it has ended; `None` if not. Never waits.
@@ -74,7 +106,7 @@ impl Unit {
     ///
     /// As [`wait`](Unit::wait).
     pub fn try_wait(&self) -> Result<Option<Exit>> {
-        self.tracked.try_ended().transpose()
+        self.tracked.try_ended().map(|end| self.judge(end)).transpose()
     }
 }
 
@@ -113,7 +145,9 @@ impl IntoFuture for Unit {
     type Output = Result<Exit>;
     type IntoFuture = Waiting;
 
-    fn into_future(self) -> Waiting {
+    fn into_future(mut self) -> Waiting {
+        // Nobody can write to it or read from them any more.
+        drop((self.stdin.take(), self.stdout.take(), self.stderr.take()));
         Waiting(Box::pin(async move { self.wait().await }))
     }
 }
@@ -145,8 +179,11 @@ impl fmt::Debug for Unit {
 impl Drop for Unit {
     fn drop(&mut self) {
         self.tracked.release();
-        if let Some(manager) = self.manager.get() {
-            manager.release(&self.tracked);
+        match self.manager.get() {
+            Some(manager) if self.habits.kill_on_drop => manager.give_up(&self.tracked),
+            Some(manager) => manager.release(&self.tracked),
+            // The task that starts it will see that it was released.
+            None => {}
         }
     }
 }

@@ -14,14 +14,61 @@ const LONGEST: usize = 255;
 
 /// Checks the name of a service, adding the suffix where it is left out, as `systemd-run --unit=` does.
 pub(crate) fn service(name: &str) -> Result<String> {
-    let refuse = |reason: String| Err(Error::invalid("unit name", name, reason));
-    let full = match name.strip_suffix(".service") {
-        Some(_) => name.to_owned(),
-        None => format!("{name}.service"),
+    let full = with_suffix(name, ".service");
+    check("unit name", name, &full, ".service")?;
+    Ok(full)
+}
+
+/// Checks the name of a slice, adding the suffix where it is left out. `-.slice` is the root.
+pub(crate) fn slice(name: &str) -> Result<String> {
+    let full = with_suffix(name, ".slice");
+    let prefix = check("slice", name, &full, ".slice")?;
+    if prefix != "-" && (prefix.starts_with('-') || prefix.ends_with('-') || prefix.contains("--")) {
+        let reason =
+            "may not begin or end with \"-\" or hold two in a row: each stands between a slice and the one below it";
+        return Err(Error::invalid("slice", name, reason));
+    }
+    if prefix.contains('@') {
+        return Err(Error::invalid("slice", name, "may not contain \"@\": slices have no instances"));
+    }
+    Ok(full)
+}
+
+/// The kinds of unit (`systemd.unit(5)`).
+const SUFFIXES: [&str; 11] = [
+    ".service",
+    ".socket",
+    ".device",
+    ".mount",
+    ".automount",
+    ".swap",
+    ".target",
+    ".path",
+    ".timer",
+    ".slice",
+    ".scope",
+];
+
+/// Checks the full name of a unit of any kind.
+pub(crate) fn any(name: &str) -> Result<String> {
+    let Some(suffix) = SUFFIXES.iter().find(|suffix| name.ends_with(**suffix)) else {
+        let reason = "does not end with the kind of unit that it is, as \".service\" or \".slice\"";
+        return Err(Error::invalid("unit name", name, reason));
     };
-    let prefix = &full[..full.len() - ".service".len()];
+    check("unit name", name, name, suffix)?;
+    Ok(name.into())
+}
+
+fn with_suffix(name: &str, suffix: &str) -> String {
+    if name.ends_with(suffix) { name.to_owned() } else { format!("{name}{suffix}") }
+}
+
+/// Checks a full name, and gives the part before the suffix.
+fn check<'a>(what: &'static str, name: &str, full: &'a str, suffix: &str) -> Result<&'a str> {
+    let refuse = |reason: String| Err(Error::invalid(what, name, reason));
+    let prefix = &full[..full.len() - suffix.len()];
     if prefix.is_empty() {
-        return Err(Error::invalid("unit name", "", "may not be empty"));
+        return Err(Error::invalid(what, "", "may not be empty"));
     }
     let valid = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
     if let Some(bad) = prefix.chars().find(|c| !valid(*c)) {
@@ -31,12 +78,12 @@ pub(crate) fn service(name: &str) -> Result<String> {
         ));
     }
     if full.len() > LONGEST {
-        return refuse(format!("is {} bytes long; at most {LONGEST} are allowed, .service included", full.len()));
+        return refuse(format!("is {} bytes long; at most {LONGEST} are allowed, {suffix} included", full.len()));
     }
     match prefix.split_once('@') {
         Some(("", _)) => refuse("has nothing before its \"@\"".into()),
         Some((_, "")) => refuse("is a template: say the instance after the \"@\"".into()),
-        _ => Ok(full),
+        _ => Ok(prefix),
     }
 }
 
@@ -101,6 +148,19 @@ mod tests {
         assert!(reason("@x").contains("before"));
         assert!(reason(&"x".repeat(248)).contains("256 bytes"));
         assert!(service(&"x".repeat(247)).is_ok());
+    }
+
+    #[test]
+    fn slices_and_other_units_are_checked() {
+        assert_eq!(slice("batch").unwrap(), "batch.slice");
+        assert_eq!(slice("a-b.slice").unwrap(), "a-b.slice");
+        assert_eq!(slice("-").unwrap(), "-.slice");
+        for bad in ["", "-a", "a-", "a--b", "a@b", "a/b"] {
+            assert!(slice(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(any("x.timer").unwrap(), "x.timer");
+        assert!(any("x").unwrap_err().to_string().contains("kind of unit"));
+        assert!(any(".slice").is_err());
     }
 
     #[test]

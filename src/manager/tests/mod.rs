@@ -47,7 +47,7 @@ fn begin(manager: &Manager, name: &str) -> Starting {
 fn begin_with(manager: &Manager, name: &str, pace: Pace, restarts: bool) -> Starting {
     let tracked = Arc::new(Tracked::new(name));
     let (theirs, inside) = (manager.clone(), tracked.clone());
-    let mut future = async move { theirs.start(&inside, pace, restarts, |_| Ok(())).await }.boxed();
+    let mut future = async move { theirs.start(&inside, pace, restarts, |_| Ok(()), |_| Ok(())).await }.boxed();
     assert!((&mut future).now_or_never().is_none(), "it waits for the reply");
     Starting { tracked, manager: manager.clone(), future }
 }

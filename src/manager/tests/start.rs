@@ -120,12 +120,18 @@ async fn what_cannot_be_sent_is_not_and_holds_nothing() {
     let (manager, fake) = manager(false).await;
     for _ in 0..100 {
         let tracked = std::sync::Arc::new(crate::unit::tracked::Tracked::new("a.service"));
-        let start = manager.start(&tracked, Pace::Lasting, false, |m| {
-            m.container(Container::Struct, c"sv", |m| {
-                m.append_str("Description")?;
-                Value::from("nul\0").append_variant_to(m)
-            })
-        });
+        let start = manager.start(
+            &tracked,
+            Pace::Lasting,
+            false,
+            |m| {
+                m.container(Container::Struct, c"sv", |m| {
+                    m.append_str("Description")?;
+                    Value::from("nul\0").append_variant_to(m)
+                })
+            },
+            |_| Ok(()),
+        );
         assert!(matches!(soon(start).await, Err(Error::Invalid { .. })));
         assert!(is_forgotten(&tracked));
     }

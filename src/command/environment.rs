@@ -1,0 +1,77 @@
+//! The environment variables of a command.
+
+use std::collections::BTreeMap;
+
+/// What is set and what is taken away.
+#[derive(Clone, Default)]
+pub(super) struct Environment {
+    /// By name; `None` is to be unset.
+    variables: BTreeMap<String, Option<String>>,
+    /// What the manager hands on is taken away.
+    pub cleared: bool,
+}
+
+/// What the manager sets for a service beside its own environment, and a child would inherit (`systemd.exec(5)`,
+/// "Environment Variables in Spawned Processes"). What it tells the service about itself is not among them.
+const SET_BY_MANAGER: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "XDG_RUNTIME_DIR"];
+
+impl Environment {
+    pub fn set(&mut self, name: String, value: String) {
+        self.variables.insert(name, Some(value));
+    }
+
+    pub fn unset(&mut self, name: String) {
+        self.variables.insert(name, None);
+    }
+
+    pub fn clear(&mut self) {
+        self.variables.clear();
+        self.cleared = true;
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name)?.as_deref()
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.variables.keys()
+    }
+
+    /// `NAME=VALUE` of each that is set.
+    pub fn assignments(&self) -> impl Iterator<Item = String> {
+        self.variables.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={value}")))
+    }
+
+    /// The names that are taken away, where the manager has these in its own environment.
+    pub fn unset_names(&self, of_manager: Vec<String>) -> Vec<String> {
+        let removed = self.variables.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name.clone());
+        let mut names: Vec<_> = removed.collect();
+        if self.cleared {
+            let inherited = of_manager.into_iter().chain(SET_BY_MANAGER.map(String::from));
+            names.extend(inherited.filter(|name| !self.variables.contains_key(name)));
+            names.sort_unstable();
+            names.dedup();
+        }
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_is_never_unset() {
+        let mut environment = Environment::default();
+        environment.set("LOST".into(), "1".into());
+        environment.clear();
+        environment.set("PATH".into(), "/bin".into());
+        environment.unset("GONE".into());
+        assert_eq!(environment.assignments().collect::<Vec<_>>(), ["PATH=/bin"]);
+        let names = environment.unset_names(vec!["PATH".into(), "FROM_MANAGER".into(), "LANG".into()]);
+        assert_eq!(
+            names,
+            ["FROM_MANAGER", "GONE", "HOME", "LANG", "LOGNAME", "SHELL", "TERM", "USER", "XDG_RUNTIME_DIR"]
+        );
+    }
+}

@@ -1,0 +1,211 @@
+//! A command line of a service: the program, its arguments, and how systemd is to take them.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt;
+
+use super::program::{Place, resolve};
+use super::words;
+use crate::bus::{Container, Message};
+use crate::error::{Error, Result};
+
+/// A command line that a service runs beside its main one: before and after its start, to stop it, and after its end.
+/// [`Command::start_pre`](super::Command::start_pre) and its like take it.
+///
+/// Made from a string (split into words as a shell does it), from an array of words, or step by step:
+///
+/// ```no_run
+/// # async fn example() -> sdrun::Result<()> {
+/// use sdrun::{Command, Exec};
+///
+/// let unit = Command::new("/usr/bin/worker")
+///     .start_pre(["/bin/mkdir", "-p", "/run/worker"])
+///     .stop_post(Exec::new("/bin/rm").args(["-r", "/run/worker"]).ignore_failure(true))
+///     .spawn()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Exec {
+    /// The program and its arguments; empty only where `problem` says so.
+    words: Vec<String>,
+    /// The first argument as the program sees it, where that is not its path.
+    arg0: Option<String>,
+    ignore_failure: bool,
+    expand: bool,
+    /// The first input that cannot be sent.
+    problem: Option<Error>,
+}
+
+impl Exec {
+    /// A command line that runs this program, without arguments. It is found as that of
+    /// [`Command::new`](super::Command::new).
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        let mut exec = Self::without_program();
+        match words::program(program.as_ref()) {
+            Ok(program) => exec.words.push(program),
+            Err(error) => exec.refuse(error),
+        }
+        exec
+    }
+
+    fn without_program() -> Self {
+        Exec { words: Vec::new(), arg0: None, ignore_failure: false, expand: false, problem: None }
+    }
+
+    /// Keeps the first problem: the others may follow from it.
+    fn refuse(&mut self, error: Error) {
+        self.problem.get_or_insert(error);
+    }
+
+    /// Adds an argument. It must be UTF-8, since D-Bus carries only that, and hold no NUL byte.
+    pub fn arg(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
+        match words::argument(self.words.len(), argument.as_ref()) {
+            Ok(argument) => self.words.push(argument),
+            Err(error) => self.refuse(error),
+        }
+        self
+    }
+
+    /// Adds several arguments: see [`arg`](Exec::arg).
+    pub fn args<S: AsRef<OsStr>>(&mut self, arguments: impl IntoIterator<Item = S>) -> &mut Self {
+        for argument in arguments {
+            self.arg(argument);
+        }
+        self
+    }
+
+    /// Gives the program another first argument than its path (the prefix `@` of a command line in
+    /// `systemd.service(5)`).
+    pub fn arg0(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
+        match words::argument(0, name.as_ref()) {
+            Ok(name) => self.arg0 = Some(name),
+            Err(error) => self.refuse(error),
+        }
+        self
+    }
+
+    /// Has systemd take a failure of this program for a success (the prefix `-` of a command line in
+    /// `systemd.service(5)`).
+    pub fn ignore_failure(&mut self, ignore: bool) -> &mut Self {
+        self.ignore_failure = ignore;
+        self
+    }
+
+    /// Has systemd expand `$NAME` and `${NAME}` in the arguments (`systemd.service(5)`, "Command lines"; `$$` is then
+    /// one dollar sign). Without it arguments reach the program as they are.
+    pub fn expand_environment(&mut self, expand: bool) -> &mut Self {
+        self.expand = expand;
+        self
+    }
+
+    pub(super) fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    pub(super) fn problem(&self) -> Option<&Error> {
+        self.problem.as_ref()
+    }
+
+    /// The same with the program as a path that systemd takes.
+    pub(super) fn resolved(&self, place: &Place<'_>) -> Result<Resolved<'_>> {
+        match self.words.first() {
+            Some(program) => Ok(Resolved { exec: self, path: resolve(program, place)? }),
+            None => Err(self.problem.clone().unwrap_or_else(|| empty("command"))),
+        }
+    }
+}
+
+/// A command line as it is sent.
+pub(super) struct Resolved<'a> {
+    exec: &'a Exec,
+    pub path: Cow<'a, str>,
+}
+
+impl Resolved<'_> {
+    /// Appends it as a `(sasb)`.
+    ///
+    /// That is the plain form of `ExecStart` and its like. The `Ex` form would have a flag against expansion, but on
+    /// systemd 252 a daemon-reload loses what was sent as that; so dollar signs are doubled instead.
+    pub fn append_to(&self, message: &mut Message<'_>) -> Result<()> {
+        let Exec { words, arg0, ignore_failure, expand, .. } = self.exec;
+        let first = arg0.as_deref().unwrap_or(&self.path);
+        let argv = std::iter::once(first).chain(words[1..].iter().map(String::as_str));
+        message.container(Container::Struct, c"sasb", |m| {
+            m.append_str(&self.path)?;
+            if *expand {
+                m.append_strs(argv)?;
+            } else {
+                m.append_strs(argv.map(words::unexpanded))?;
+            }
+            m.append(*ignore_failure)
+        })
+    }
+}
+
+pub(super) fn empty(what: &'static str) -> Error {
+    Error::invalid(what, "", "may not be empty: it begins with the program")
+}
+
+/// Shows what is run.
+impl fmt::Debug for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exec").field("words", &self.words).finish_non_exhaustive()
+    }
+}
+
+/// One string is split into words as a shell does it; no shell is involved, and nothing is expanded.
+impl From<&str> for Exec {
+    fn from(line: &str) -> Self {
+        match words::split(line) {
+            Ok(words) => words.into(),
+            Err(error) => {
+                let mut exec = Exec::without_program();
+                exec.refuse(error);
+                exec
+            }
+        }
+    }
+}
+
+/// As from `&str`: split into words.
+impl From<String> for Exec {
+    fn from(line: String) -> Self {
+        line.as_str().into()
+    }
+}
+
+/// The program and its arguments, as they are.
+impl<S: AsRef<OsStr>> From<&[S]> for Exec {
+    fn from(words: &[S]) -> Self {
+        let Some((program, arguments)) = words.split_first() else {
+            let mut exec = Exec::without_program();
+            exec.refuse(empty("command"));
+            return exec;
+        };
+        let mut exec = Exec::new(program);
+        exec.args(arguments);
+        exec
+    }
+}
+
+/// The program and its arguments, as they are.
+impl<S: AsRef<OsStr>, const N: usize> From<[S; N]> for Exec {
+    fn from(words: [S; N]) -> Self {
+        words.as_slice().into()
+    }
+}
+
+/// The program and its arguments, as they are.
+impl<S: AsRef<OsStr>> From<Vec<S>> for Exec {
+    fn from(words: Vec<S>) -> Self {
+        words.as_slice().into()
+    }
+}
+
+/// So that a chain of builder calls can be given.
+impl From<&mut Exec> for Exec {
+    fn from(exec: &mut Exec) -> Self {
+        exec.clone()
+    }
+}

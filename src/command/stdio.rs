@@ -1,0 +1,252 @@
+//! What becomes of a unit's standard streams.
+
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::pipe2;
+
+use super::message::{property, property_str};
+use super::words;
+use crate::bus::Message;
+use crate::error::{Error, Result};
+use crate::unit::stdio::{ChildStderr, ChildStdin, ChildStdout};
+
+/// Where a standard stream of the program comes from or goes to, for [`Command::stdin`](super::Command::stdin),
+/// [`stdout`](super::Command::stdout) and [`stderr`](super::Command::stderr).
+///
+/// Any owned descriptor can be one too: `Stdio::from(File::create("log")?)`. It stays open here as long as the
+/// [`Command`](super::Command) lives, as with `std`.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use sdrun::{Command, Stdio};
+/// use tokio::io::AsyncReadExt;
+///
+/// let mut unit = Command::new("/bin/uname").arg("-a").stdout(Stdio::piped()).spawn()?;
+/// let mut text = String::new();
+/// unit.stdout.take().expect("it is piped").read_to_string(&mut text).await?;
+/// println!("{text}: {}", unit.await?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Stdio(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Null,
+    Inherit,
+    Piped,
+    Journal,
+    Given(Arc<OwnedFd>),
+    /// A path that systemd opens, and the suffix of the property that says how.
+    Opened(&'static str, Result<String>),
+}
+
+impl Stdio {
+    /// `/dev/null` (`StandardInput=null`, `systemd.exec(5)`). What standard input is when nothing else is said.
+    pub fn null() -> Self {
+        Stdio(Kind::Null)
+    }
+
+    /// The same stream of this process (its descriptor 0, 1 or 2), as with `systemd-run --pipe`.
+    pub fn inherit() -> Self {
+        Stdio(Kind::Inherit)
+    }
+
+    /// A new pipe, whose other end is in the handle: [`Unit::stdin`](crate::Unit::stdin),
+    /// [`Unit::stdout`](crate::Unit::stdout), [`Unit::stderr`](crate::Unit::stderr).
+    ///
+    /// A program of another user may open it again, through `/dev/stdout` for instance.
+    pub fn piped() -> Self {
+        Stdio(Kind::Piped)
+    }
+
+    /// The journal (`StandardOutput=journal`). What standard output is when nothing else is said, unless the host's
+    /// `DefaultStandardOutput=` says otherwise. Not for standard input.
+    pub fn journal() -> Self {
+        Stdio(Kind::Journal)
+    }
+
+    /// A file that systemd opens, of the machine that the unit runs on; it is created where it does not exist, and
+    /// overwritten from its start on but not emptied (`StandardOutput=file:`). A relative path is relative to this
+    /// process's own working directory.
+    pub fn file(path: impl AsRef<Path>) -> Self {
+        Stdio(Kind::Opened("File", words::file(path.as_ref())))
+    }
+
+    /// As [`file`](Stdio::file), but written at its end (`StandardOutput=append:`). Not for standard input.
+    pub fn append(path: impl AsRef<Path>) -> Self {
+        Stdio(Kind::Opened("FileToAppend", words::file(path.as_ref())))
+    }
+
+    /// As [`file`](Stdio::file), but emptied first (`StandardOutput=truncate:`, systemd 248 and later). Not for
+    /// standard input.
+    pub fn truncate(path: impl AsRef<Path>) -> Self {
+        Stdio(Kind::Opened("FileToTruncate", words::file(path.as_ref())))
+    }
+
+    /// Whether this can be the stream, and can be sent.
+    pub(super) fn check(&self, stream: Stream) -> Result<()> {
+        match &self.0 {
+            Kind::Opened(_, Err(error)) => Err(error.clone()),
+            Kind::Journal | Kind::Opened("FileToAppend" | "FileToTruncate", _) if stream == Stream::Input => {
+                Err(Error::invalid("stdin", "", "cannot be the journal or a file to append to or to truncate"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Any owned descriptor: a `File`, a `UnixStream`, a pipe's end, …
+impl<T: Into<OwnedFd>> From<T> for Stdio {
+    fn from(fd: T) -> Self {
+        Stdio(Kind::Given(Arc::new(fd.into())))
+    }
+}
+
+impl fmt::Debug for Stdio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match &self.0 {
+            Kind::Null => "null",
+            Kind::Inherit => "inherit",
+            Kind::Piped => "piped",
+            Kind::Journal => "journal",
+            Kind::Given(_) => "descriptor",
+            Kind::Opened(..) => "file",
+        };
+        f.write_str(name)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    Input,
+    Output,
+    Error,
+}
+
+impl Stream {
+    fn property(self) -> &'static str {
+        match self {
+            Stream::Input => "StandardInput",
+            Stream::Output => "StandardOutput",
+            Stream::Error => "StandardError",
+        }
+    }
+
+    fn own(self) -> Result<OwnedFd> {
+        let own = match self {
+            Stream::Input => std::io::stdin().as_fd().try_clone_to_owned(),
+            Stream::Output => std::io::stdout().as_fd().try_clone_to_owned(),
+            Stream::Error => std::io::stderr().as_fd().try_clone_to_owned(),
+        };
+        own.map_err(|error| {
+            let errno = Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EBADF));
+            Error::system("duplicate a standard stream of this process", errno)
+        })
+    }
+}
+
+/// The three streams of one unit, made ready: what is sent.
+#[derive(Default)]
+pub(super) struct Streams([Option<Ready>; 3]);
+
+/// The ends of the pipes that stay here.
+#[derive(Default)]
+pub(super) struct Pipes {
+    pub stdin: Option<ChildStdin>,
+    pub stdout: Option<ChildStdout>,
+    pub stderr: Option<ChildStderr>,
+}
+
+enum Ready {
+    Word(&'static str),
+    Descriptor(Arc<OwnedFd>),
+    File(&'static str, String),
+}
+
+impl Streams {
+    /// Makes the pipes that are asked for. Where standard output is said and standard error is not, that is the
+    /// journal: by itself systemd would have it follow standard output.
+    pub fn prepare(stdio: [Option<&Stdio>; 3]) -> Result<(Self, Pipes)> {
+        let [stdin, stdout, stderr] = stdio;
+        let (mut streams, mut pipes) = (Streams::default(), Pipes::default());
+        for (at, (stream, stdio)) in
+            [(Stream::Input, stdin), (Stream::Output, stdout), (Stream::Error, stderr)].into_iter().enumerate()
+        {
+            streams.0[at] = match stdio.map(|stdio| &stdio.0) {
+                None if stream == Stream::Error && stdout.is_some() => Some(Ready::Word("journal")),
+                None => None,
+                Some(Kind::Null) => Some(Ready::Word("null")),
+                Some(Kind::Journal) => Some(Ready::Word("journal")),
+                Some(Kind::Inherit) => Some(Ready::Descriptor(Arc::new(stream.own()?))),
+                Some(Kind::Given(fd)) => Some(Ready::Descriptor(fd.clone())),
+                Some(Kind::Opened(how, path)) => Some(Ready::File(how, path.clone()?)),
+                Some(Kind::Piped) => {
+                    let (reading, writing) = pipe()?;
+                    let theirs = match stream {
+                        Stream::Input => {
+                            pipes.stdin = Some(ChildStdin::new(writing)?);
+                            reading
+                        }
+                        Stream::Output => {
+                            pipes.stdout = Some(ChildStdout::new(reading)?);
+                            writing
+                        }
+                        Stream::Error => {
+                            pipes.stderr = Some(ChildStderr::new(reading)?);
+                            writing
+                        }
+                    };
+                    Some(Ready::Descriptor(Arc::new(theirs)))
+                }
+            };
+        }
+        Ok((streams, pipes))
+    }
+
+    #[allow(dead_code)] // for Command::pty, which comes next
+    /// Has the streams that were left alone be the unit's terminal (`TTYPath=`).
+    pub fn default_to_terminal(&mut self, given: [bool; 3]) {
+        for (stream, given) in self.0.iter_mut().zip(given) {
+            if !given {
+                *stream = Some(Ready::Word("tty"));
+            }
+        }
+    }
+
+    /// How many descriptors will be sent.
+    pub fn descriptors(&self) -> usize {
+        self.0.iter().flatten().filter(|ready| matches!(ready, Ready::Descriptor(_))).count()
+    }
+
+    pub fn append_to(&self, message: &mut Message<'_>) -> Result<()> {
+        for (stream, ready) in [Stream::Input, Stream::Output, Stream::Error].into_iter().zip(&self.0) {
+            let name = stream.property();
+            match ready {
+                None => {}
+                Some(Ready::Word(word)) => property_str(message, name, word)?,
+                Some(Ready::File(how, path)) => property_str(message, &format!("{name}{how}"), path)?,
+                Some(Ready::Descriptor(fd)) => {
+                    property(message, &format!("{name}FileDescriptor"), c"h", |m| m.append_fd(fd.as_fd()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A pipe that a program of any user can open again through `/proc/self/fd`. Nobody else can: it has no name, and
+/// another process's `/proc/PID/fd` is closed to whoever may not trace that process.
+fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    let failed = |errno| Error::system("make a pipe", errno);
+    let (reading, writing) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
+    fchmod(&writing, Mode::from_bits_truncate(0o666)).map_err(failed)?;
+    Ok((reading, writing))
+}

@@ -1,0 +1,220 @@
+//! The ends of a unit's pipes that stay here.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use nix::errno::Errno;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::unix::pipe::{Receiver, Sender};
+
+use super::tracked::Tracked;
+use crate::error::{Error, Result};
+
+/// The standard input of a unit: what is written to it the program reads. Dropping it is the end of file.
+///
+/// Where the program reads no more, writing fails with `BrokenPipe`.
+#[derive(Debug)]
+pub struct ChildStdin(Sender);
+
+/// The standard output of a unit: what the program writes is read from it.
+///
+/// The end of file comes when all processes that have the other end are gone. That is a moment after the end of the
+/// unit, or later where processes outlive it (`KillMode=process`). Of a unit that remains after its exit
+/// ([`Command::remain_after_exit`](crate::Command::remain_after_exit)) the manager keeps the pipe open: there the end of
+/// file is when the main process has ended and everything that was written is read.
+///
+/// On systemd 252 a unit that is started again (`Restart=`) has lost its pipes by then.
+#[derive(Debug)]
+pub struct ChildStdout(Reader);
+
+/// The standard error of a unit: as [`ChildStdout`].
+#[derive(Debug)]
+pub struct ChildStderr(Reader);
+
+struct Reader {
+    pipe: Receiver,
+    remaining: Remaining,
+}
+
+/// Of a unit that may remain after its exit: resolves when its main process has ended.
+enum Remaining {
+    Not,
+    Running(Pin<Box<dyn Future<Output = ()> + Send + Sync>>),
+    Ended,
+}
+
+fn registered<T>(end: io::Result<T>) -> Result<T> {
+    end.map_err(|error| {
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EIO));
+        Error::system("register a pipe with tokio", errno)
+    })
+}
+
+impl ChildStdin {
+    pub(crate) fn new(writing: OwnedFd) -> Result<Self> {
+        registered(Sender::from_owned_fd(writing)).map(ChildStdin)
+    }
+
+    /// The descriptor, in blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// When the mode cannot be changed.
+    pub fn into_owned_fd(self) -> io::Result<OwnedFd> {
+        self.0.into_blocking_fd()
+    }
+}
+
+impl Reader {
+    fn new(reading: OwnedFd) -> Result<Self> {
+        let pipe = registered(Receiver::from_owned_fd(reading))?;
+        Ok(Reader { pipe, remaining: Remaining::Not })
+    }
+
+    fn end_with(&mut self, unit: Arc<Tracked>) {
+        let ended = async move {
+            // When it cannot be told, nothing more is to be waited for either.
+            let _ = unit.ended().await;
+        };
+        self.remaining = Remaining::Running(Box::pin(ended));
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(read) = Pin::new(&mut self.pipe).poll_read(cx, buffer) {
+            return Poll::Ready(read);
+        }
+        match &mut self.remaining {
+            Remaining::Not => return Poll::Pending,
+            Remaining::Running(ended) => {
+                if ended.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.remaining = Remaining::Ended;
+            }
+            Remaining::Ended => {}
+        }
+        // What the process wrote before its end is in the pipe by now, though the runtime may not have noticed.
+        match nix::unistd::read(&self.pipe, buffer.initialize_unfilled()) {
+            Ok(length) => {
+                buffer.advance(length);
+                Poll::Ready(Ok(()))
+            }
+            Err(Errno::EAGAIN) => Poll::Ready(Ok(())),
+            Err(errno) => Poll::Ready(Err(errno.into())),
+        }
+    }
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.pipe.fmt(f)
+    }
+}
+
+macro_rules! reader {
+    ($type:ident) => {
+        impl $type {
+            pub(crate) fn new(reading: OwnedFd) -> Result<Self> {
+                Reader::new(reading).map($type)
+            }
+
+            /// Has the end of this unit be the end of file, as soon as nothing is left to read.
+            pub(crate) fn end_with(&mut self, unit: Arc<Tracked>) {
+                self.0.end_with(unit);
+            }
+
+            /// The descriptor, in blocking mode.
+            ///
+            /// # Errors
+            ///
+            /// When the mode cannot be changed.
+            pub fn into_owned_fd(self) -> io::Result<OwnedFd> {
+                self.0.pipe.into_blocking_fd()
+            }
+        }
+
+        impl AsyncRead for $type {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                self.0.poll_read(cx, buffer)
+            }
+        }
+
+        impl AsFd for $type {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.0.pipe.as_fd()
+            }
+        }
+
+        impl AsRawFd for $type {
+            fn as_raw_fd(&self) -> RawFd {
+                self.0.pipe.as_raw_fd()
+            }
+        }
+
+        /// For another command's stream. Fails when the descriptor cannot be made blocking again.
+        impl TryFrom<$type> for crate::Stdio {
+            type Error = io::Error;
+
+            fn try_from(end: $type) -> io::Result<Self> {
+                end.into_owned_fd().map(Self::from)
+            }
+        }
+    };
+}
+reader!(ChildStdout);
+reader!(ChildStderr);
+
+/// For another command's stream. Fails when the descriptor cannot be made blocking again.
+impl TryFrom<ChildStdin> for crate::Stdio {
+    type Error = io::Error;
+
+    fn try_from(end: ChildStdin) -> io::Result<Self> {
+        end.into_owned_fd().map(Self::from)
+    }
+}
+
+impl AsyncWrite for ChildStdin {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+impl AsFd for ChildStdin {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for ChildStdin {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
