@@ -1,9 +1,7 @@
 //! What the integration tests share: managers on every transport, and the same tests again as an ordinary user.
 #![allow(dead_code)] // each test file uses its part
 
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sdrun::{Manager, Transport};
@@ -53,19 +51,17 @@ pub fn again_as_user() {
 /// This test program, as the ordinary user.
 pub fn as_user(arguments: &[&str]) -> Command {
     let user = nix::unistd::User::from_name(USER).unwrap().expect("the sandbox has the user");
-    // The checkout may lie where the user may not look. Copied by another process: had this one it open for writing,
-    // what other tests start meanwhile would inherit that, and it could not be executed.
-    static COPIES: AtomicUsize = AtomicUsize::new(0);
-    let number = COPIES.fetch_add(1, Ordering::Relaxed);
-    let copy = PathBuf::from(format!("/tmp/sdrun-test-{}-{number}", std::process::id()));
-    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status().expect("cp runs");
-    assert!(copied.success(), "copy the test program: {copied}");
+    // The checkout may lie where the user may not look, so root opens the program and the user executes the descriptor:
+    // that follows no path. (A copy would fill the sandbox's /tmp, and while this process had it open for writing, what
+    // other tests start would inherit that, and it could not be executed.)
     let runtime = format!("/run/user/{}", user.uid);
-    let mut command = Command::new("setpriv");
+    let mut command = Command::new("sh");
     command
+        .args(["-c", "program=$1; shift; exec setpriv \"$@\" 9<\"$program\"", "sh"])
+        .arg(std::env::current_exe().unwrap())
         .args([format!("--reuid={}", user.uid), format!("--regid={}", user.gid)])
         .args(["--init-groups", "--"])
-        .arg(copy)
+        .arg("/proc/self/fd/9")
         .args(arguments)
         .env("HOME", &user.dir)
         .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={runtime}/bus"))
@@ -97,7 +93,7 @@ macro_rules! alone {
 
 /// This test program with one of its ignored tests, to be a process of its own.
 pub fn helper(test: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = Command::new("/proc/self/exe"); // for the ordinary user too, see `as_user`
     command.args([test, "--exact", "--ignored", "--nocapture"]);
     // malloc counts as in use what it keeps for the next call; without its caches the figure is the true one.
     command.env("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0");
