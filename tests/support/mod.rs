@@ -1,6 +1,8 @@
 //! What the integration tests share: managers on every transport, and the same tests again as an ordinary user.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod container;
+
 use std::process::Command;
 use std::time::Duration;
 
