@@ -150,7 +150,7 @@ async fn wait_for(name: &str, loaded: bool) {
 
 async fn is_active(name: &str) -> bool {
     let output = tokio::process::Command::new("systemctl")
-        .args([scope(), "list-units", "--all", "--plain", "--no-legend", name])
+        .args([support::scope(), "list-units", "--all", "--plain", "--no-legend", name])
         .output()
         .await
         .expect("systemctl runs");
@@ -158,10 +158,6 @@ async fn is_active(name: &str) -> bool {
 }
 
 fn stop(name: &str) {
-    let status = std::process::Command::new("systemctl").args([scope(), "stop", name]).status().unwrap();
+    let status = std::process::Command::new("systemctl").args([support::scope(), "stop", name]).status().unwrap();
     assert!(status.success());
-}
-
-fn scope() -> &'static str {
-    if support::is_root() { "--system" } else { "--user" }
 }

@@ -133,31 +133,6 @@ fn outside_of_a_runtime() {
     assert!(matches!(error, Error::RuntimeGone), "{error:?}");
 }
 
-#[tokio::test]
-async fn addresses_that_lead_nowhere() {
-    let connect = |address: &str| {
-        let address = address.to_owned();
-        async move {
-            let connected = soon("the error", Manager::builder().address(&address).connect()).await;
-            let Err(Error::Unavailable { manager, reason }) = &connected else { panic!("{address}: {connected:?}") };
-
-            assert!(manager.contains(&address), "{manager}");
-            reason.to_string()
-        }
-    };
-    assert!(connect("nonsense").await.contains("not a D-Bus address"));
-    assert!(connect("unix:path=/nonexistent/socket").await.contains("No such file"));
-    let nul = Manager::builder().address("unix:path=/a\0").connect().await;
-    assert!(matches!(nul, Err(Error::Invalid { .. })), "{nul:?}");
-    // A socket whose owner closes every connection.
-    let path = std::env::temp_dir().join(format!("sdrun-closing-{}", std::process::id()));
-    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let closing = std::thread::spawn(move || drop(listener.accept().unwrap()));
-    connect(&format!("unix:path={}", path.display())).await;
-    closing.join().unwrap();
-    std::fs::remove_file(path).unwrap();
-}
-
 /// What a process is told that has no way to a manager. Each needs an environment of its own.
 #[test]
 fn managers_that_cannot_be_reached() {
@@ -224,7 +199,6 @@ fn unreachable() {
 }
 
 fn systemctl(arguments: &[&str]) {
-    let scope = if support::is_root() { "--system" } else { "--user" };
-    let status = std::process::Command::new("systemctl").arg(scope).args(arguments).status().unwrap();
+    let status = std::process::Command::new("systemctl").arg(support::scope()).args(arguments).status().unwrap();
     assert!(status.success(), "{arguments:?}");
 }

@@ -18,6 +18,11 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// The option that makes `systemctl` and `systemd-run` talk to the manager of this process.
+pub fn scope() -> &'static str {
+    if is_root() { "--system" } else { "--user" }
+}
+
 /// A manager on each transport that this process can use: as root the system's, else the user's own.
 pub async fn managers() -> Vec<(&'static str, Manager)> {
     let mut managers = Vec::new();
