@@ -198,14 +198,18 @@ impl Second {
     fn start() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("sdrun-second-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let directory = std::env::temp_dir().join(&name);
-        std::fs::create_dir(&directory).unwrap();
+        // Made and removed by the manager under which this one runs.
+        let runtime = if support::is_root() { "/run".into() } else { std::env::var_os("XDG_RUNTIME_DIR").unwrap() };
+        let directory = Path::new(&runtime).join(&name);
         let second = Second { unit: format!("{name}.service"), directory };
         // It says READY=1 when its units are up, its dbus.socket among them.
         let mut start = Program::new("systemd-run");
         start
             .args([support::scope(), "--quiet", "--collect", "--property=Type=notify", "--property=Delegate=yes"])
             .arg(format!("--unit={}", second.unit))
+            .arg(format!("--property=RuntimeDirectory={name}"))
+            // A user's manager could not remove this, which nobody may enter.
+            .arg("--property=ExecStopPost=-/bin/sh -c 'chmod u+rwx \"$XDG_RUNTIME_DIR/systemd/inaccessible/dir\"'")
             .arg(format!("--setenv=XDG_RUNTIME_DIR={}", second.directory.display()))
             .arg(format!("--setenv=DBUS_SESSION_BUS_ADDRESS={}", unix(&second.directory.join("bus"))))
             .args(["--setenv=HOME=/", "/lib/systemd/systemd", "--user"]);
@@ -222,7 +226,6 @@ impl Second {
 impl Drop for Second {
     fn drop(&mut self) {
         let _ = Program::new("systemctl").args([support::scope(), "stop", &self.unit]).status();
-        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
