@@ -66,6 +66,8 @@
 //!
 //! Events of the crate `tracing`: starts and ends of units at level `debug`, with the unit's name; what the peer sends
 //! that makes no sense at `warn`. Values of environment variables and properties are never in them.
+//!
+#![doc = include_str!("pystemd_run.md")]
 #![deny(unsafe_code)]
 
 mod bus;
