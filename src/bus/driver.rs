@@ -3,7 +3,7 @@
 //! A caller writes its own message while it holds the lock; the driver alone reads. What a message completed
 //! is collected under the lock and acted on after it, because a waker runs code that is not ours.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,12 +20,15 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
-use super::connection::{Bus, Interest, Step, Target, duplicate};
+use super::connection::{Bus, Interest, Parked, Step, Target, duplicate};
 use super::message::{Kind, Message};
 use crate::error::{Error, Result};
 
 /// How many messages the driver handles before it lets other tasks run.
 const BUDGET: usize = 256;
+
+/// How many calls may be unanswered. A stock system bus refuses every call past 128 of a connection.
+const MOST_UNANSWERED: usize = 112;
 
 /// What was decided under the lock and is to be done after it.
 pub(crate) trait After: Default + Send + 'static {
@@ -64,15 +67,73 @@ pub(crate) struct Refusal<'a> {
 pub(crate) struct Context<'a, R: Receiver> {
     pub bus: &'a Bus,
     pub after: &'a mut R::After,
-    pending: &'a mut HashMap<u64, R::Ticket>,
+    calls: &'a mut Calls<R::Ticket>,
 }
 
 impl<R: Receiver> Context<'_, R> {
-    /// Sends a method call. Its reply comes to the receiver with the ticket.
+    /// Sends a method call, or queues it where too many are unanswered. Its reply comes to the receiver with the ticket.
+    /// Calls go out in the order in which they were made.
     pub fn call(&mut self, message: Message<'_>, ticket: R::Ticket) -> Result<()> {
+        if self.calls.are_too_many() {
+            let parked = self.bus.park(message)?;
+            self.calls.queued.push_back((parked, Some(ticket)));
+            return Ok(());
+        }
         let cookie = self.bus.send(message)?;
-        self.pending.insert(cookie, ticket);
+        self.calls.unanswered.insert(cookie, ticket);
         Ok(())
+    }
+
+    /// Sends a method call that gets no reply, after all calls that were made before it.
+    pub fn send_only(&mut self, message: Message<'_>) -> Result<()> {
+        if self.calls.queued.is_empty() {
+            return self.bus.send_only(message);
+        }
+        let parked = self.bus.park(message)?;
+        self.calls.queued.push_back((parked, None));
+        Ok(())
+    }
+
+    /// Sends what was queued, as far as there is room; what cannot be sent is given back.
+    fn go_on(&mut self) -> Vec<(R::Ticket, Error)> {
+        let mut failed = Vec::new();
+        while self.calls.unanswered.len() < MOST_UNANSWERED {
+            let Some((parked, ticket)) = self.calls.queued.pop_front() else { break };
+            let Some(message) = self.bus.unpark(parked) else { continue };
+            match ticket {
+                None => drop(self.bus.send_only(message)),
+                Some(ticket) => match self.bus.send(message) {
+                    Ok(cookie) => drop(self.calls.unanswered.insert(cookie, ticket)),
+                    Err(error) => failed.push((ticket, error)),
+                },
+            }
+        }
+        failed
+    }
+}
+
+/// The calls that have no answer yet.
+struct Calls<T> {
+    /// Those that were sent, by their cookies.
+    unanswered: HashMap<u64, T>,
+    /// Those that wait for their turn.
+    queued: VecDeque<(Parked, Option<T>)>,
+}
+
+impl<T> Calls<T> {
+    fn are_too_many(&self) -> bool {
+        self.unanswered.len() >= MOST_UNANSWERED || !self.queued.is_empty()
+    }
+
+    fn drain(&mut self) -> Vec<T> {
+        let queued = self.queued.drain(..).filter_map(|(_, ticket)| ticket);
+        self.unanswered.drain().map(|(_, ticket)| ticket).chain(queued).collect()
+    }
+}
+
+impl<T> Default for Calls<T> {
+    fn default() -> Self {
+        Calls { unanswered: HashMap::new(), queued: VecDeque::new() }
     }
 }
 
@@ -102,7 +163,7 @@ struct Shared<R: Receiver> {
 
 struct State<R: Receiver> {
     receiver: R,
-    pending: HashMap<u64, R::Ticket>,
+    calls: Calls<R::Ticket>,
     /// What the driver's timer is set to.
     armed: Option<Instant>,
     /// Present while the receiver is obliged: a cycle, which the driver breaks.
@@ -133,7 +194,7 @@ impl<R: Receiver> Link<R> {
 
     fn drive(bus: Bus, fd: AsyncFd<OwnedFd>, receiver: R) -> Self {
         let state =
-            State { receiver, pending: HashMap::new(), armed: None, kept: None, connection: Connection::Open(bus) };
+            State { receiver, calls: Calls::default(), armed: None, kept: None, connection: Connection::Open(bus) };
         let shared =
             Arc::new(Shared { state: Mutex::new(state), driver: AtomicWaker::new(), nudged: AtomicBool::new(true) });
         tokio::spawn(Driver {
@@ -154,12 +215,12 @@ impl<R: Receiver> Link<R> {
     pub fn with<T>(&self, act: impl FnOnce(&mut R, &mut Context<'_, R>) -> T) -> Result<T> {
         let mut after = R::After::default();
         let mut state = self.shared.lock();
-        let State { receiver, pending, armed, kept, connection } = &mut *state;
+        let State { receiver, calls, armed, kept, connection } = &mut *state;
         let bus = match connection {
             Connection::Open(bus) => bus,
             Connection::Lost(error) => return Err(error.clone()),
         };
-        let value = act(receiver, &mut Context { bus, after: &mut after, pending });
+        let value = act(receiver, &mut Context { bus, after: &mut after, calls });
         self.shared.keep(receiver, kept);
         let unwritten = bus.interest().is_ok_and(|interest| interest.contains(Interest::WRITABLE));
         // Writing may have shown that the connection is broken, of which the descriptor need not tell the driver.
@@ -197,9 +258,9 @@ impl<R: Receiver> Shared<R> {
     /// Reads and dispatches until nothing is left or the budget is spent.
     fn turn(self: &Arc<Self>, after: &mut R::After) -> Turn {
         let mut state = self.lock();
-        let State { receiver, pending, armed, kept, connection } = &mut *state;
+        let State { receiver, calls, armed, kept, connection } = &mut *state;
         let Connection::Open(bus) = connection else { return Turn::Over };
-        let mut cx = Context { bus, after, pending };
+        let mut cx = Context { bus, after, calls };
         for _ in 0..BUDGET {
             let idle = match bus.process() {
                 Ok(Step::Message(message)) => {
@@ -251,9 +312,9 @@ impl<R: Receiver> Shared<R> {
             return;
         }
         tracing::debug!(%error, "connection to the service manager lost");
-        let State { receiver, pending, connection, kept, .. } = &mut *state;
+        let State { receiver, calls, connection, kept, .. } = &mut *state;
         *kept = None;
-        receiver.lost(&error, pending.drain().map(|(_, ticket)| ticket).collect(), after);
+        receiver.lost(&error, calls.drain(), after);
         let connection = std::mem::replace(connection, Connection::Lost(error));
         drop(state);
         drop(connection);
@@ -268,15 +329,16 @@ impl<R: Receiver> Drop for Shared<R> {
 
 /// Gives a message to the receiver.
 fn dispatch<R: Receiver>(receiver: &mut R, message: Message<'_>, cx: &mut Context<'_, R>) {
-    match message.kind() {
+    let kind = message.kind();
+    match kind {
         Some(Kind::Signal) => receiver.signal(message, cx),
         Some(Kind::MethodReturn) => {
-            if let Some(ticket) = message.reply_cookie().and_then(|cookie| cx.pending.remove(&cookie)) {
+            if let Some(ticket) = message.reply_cookie().and_then(|cookie| cx.calls.unanswered.remove(&cookie)) {
                 receiver.reply(ticket, Ok(&message), cx);
             }
         }
         Some(Kind::MethodError) => {
-            if let Some(ticket) = message.reply_cookie().and_then(|cookie| cx.pending.remove(&cookie)) {
+            if let Some(ticket) = message.reply_cookie().and_then(|cookie| cx.calls.unanswered.remove(&cookie)) {
                 let (name, text) = message.error().unwrap_or(("org.freedesktop.DBus.Error.Failed", ""));
                 receiver.reply(ticket, Err(Refusal { name, text }), cx);
             }
@@ -291,6 +353,12 @@ fn dispatch<R: Receiver>(receiver: &mut R, message: Message<'_>, cx: &mut Contex
             }
         }
         None => {}
+    }
+    if matches!(kind, Some(Kind::MethodReturn | Kind::MethodError)) {
+        for (ticket, error) in cx.go_on() {
+            let text = error.to_string();
+            receiver.reply(ticket, Err(Refusal { name: "org.freedesktop.DBus.Error.Failed", text: &text }), cx);
+        }
     }
 }
 

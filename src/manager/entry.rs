@@ -25,6 +25,8 @@ pub(super) struct Entry {
     given_up: Option<Obligation>,
     /// No signal will tell of it.
     unheard: bool,
+    /// The handle was told that the start has come to what it should.
+    activated: bool,
 }
 
 /// What to do with an entry after an event.
@@ -36,7 +38,15 @@ pub(super) enum Fate {
 
 impl Entry {
     pub fn new(tracked: Arc<Tracked>, restarts: bool, places: Places) -> Self {
-        Entry { tracked, machine: Machine::new(restarts), service: None, places, given_up: None, unheard: false }
+        Entry {
+            tracked,
+            machine: Machine::new(restarts),
+            service: None,
+            places,
+            given_up: None,
+            unheard: false,
+            activated: false,
+        }
     }
 
     pub fn places(&self) -> Places {
@@ -127,6 +137,9 @@ impl Entry {
             let places = std::mem::take(&mut self.places);
             cx.after.give_back(jobs, places);
         }
+        if self.machine.is_activated() {
+            self.note_activated(cx);
+        }
         match verdict {
             Verdict::Ended => {
                 let end = self.exit(cx);
@@ -145,6 +158,12 @@ impl Entry {
         if self.tracked.is_released() { self.when_released() } else { Fate::Keep }
     }
 
+    fn note_activated(&mut self, cx: &mut Context<'_, Registry>) {
+        if !std::mem::replace(&mut self.activated, true) {
+            self.tracked.activated(&mut cx.after.wakers);
+        }
+    }
+
     /// Asks whether the unit is about to restart.
     fn ask(&self, question: u32, destination: Option<&CStr>, cx: &mut Context<'_, Registry>) -> Result<()> {
         let path = format!("{UNIT_PATH}{}", label(self.tracked.name()));
@@ -156,10 +175,13 @@ impl Entry {
     }
 
     /// How the unit ended, from its last signals.
-    fn exit(&mut self, cx: &Context<'_, Registry>) -> Result<Exit> {
+    fn exit(&mut self, cx: &mut Context<'_, Registry>) -> Result<Exit> {
         let ending = self.machine.ending().ok_or_else(|| Error::message("the signals of a unit's end"))?;
         let service = self.read_service(cx)?;
         let exit = Exit::new(self.tracked.name(), &ending, service.as_ref());
+        if ending.was_activated(&exit.result) {
+            self.note_activated(cx);
+        }
         tracing::debug!(unit = self.tracked.name(), result = exit.result.as_str(), status = ?exit.status, "ended");
         Ok(exit)
     }

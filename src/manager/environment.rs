@@ -15,7 +15,7 @@ impl Manager {
             message.append_str("Environment")
         };
         let read = |reply: &Message<'_>| reply.enter(Container::Variant, None).and(Value::read_from(reply));
-        match self.call(method, fill, read).await? {
+        match self.call(method, None, fill, read).await? {
             Some(Value::Array(_, variables)) => Ok(variables.into_iter().filter_map(name).collect()),
             _ => Err(Error::message("the manager's environment")),
         }

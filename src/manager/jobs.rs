@@ -5,7 +5,8 @@
 //! pending on ours. Past either, exits are lost. So a start needs a place, and what finds none waits in order.
 //!
 //! There are two kinds, so that slow starts do not hold up quick ones: the job of a `Type=simple` service is over
-//! as soon as its process exists, that of a oneshot only when it has ended.
+//! as soon as its process exists, that of a oneshot only when it has ended. The jobs of stops, restarts and reloads have
+//! places of their own: units that are being started must not keep anyone from stopping them.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -13,8 +14,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const STARTING: usize = 64;
 /// Lasting starts between reply and `JobRemoved`, on a system bus.
 const LASTING_ON_SYSTEM_BUS: usize = 256;
+/// Stops, restarts and reloads between call and `JobRemoved`, on a system bus.
+const CONTROLLING_ON_SYSTEM_BUS: usize = 64;
 /// The same where no limit of the bus daemon is near.
 const LASTING_ELSEWHERE: usize = 16 * 1024;
+const CONTROLLING_ELSEWHERE: usize = 16 * 1024;
 
 /// How long a unit's start job takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,7 @@ impl Pace {
 pub(crate) struct Jobs {
     starting: Semaphore,
     lasting: Semaphore,
+    controlling: Semaphore,
 }
 
 /// Places that a start has been given. They are given back when this is dropped, unless it is kept.
@@ -48,17 +53,30 @@ pub(crate) struct Admission<'a> {
     lasting: Option<SemaphorePermit<'a>>,
 }
 
-/// Places that a start in flight holds.
+/// The place of a stop, restart or reload, given back when this is dropped, unless it is kept.
+#[derive(Debug)]
+pub(crate) struct ControlAdmission<'a>(SemaphorePermit<'a>);
+
+/// Places that a job in flight holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Places {
     pub starting: usize,
     pub lasting: usize,
+    pub controlling: usize,
 }
 
 impl Jobs {
     pub fn new(on_system_bus: bool) -> Self {
-        let lasting = if on_system_bus { LASTING_ON_SYSTEM_BUS } else { LASTING_ELSEWHERE };
-        Jobs { starting: Semaphore::new(STARTING), lasting: Semaphore::new(lasting) }
+        let (lasting, controlling) = if on_system_bus {
+            (LASTING_ON_SYSTEM_BUS, CONTROLLING_ON_SYSTEM_BUS)
+        } else {
+            (LASTING_ELSEWHERE, CONTROLLING_ELSEWHERE)
+        };
+        Jobs {
+            starting: Semaphore::new(STARTING),
+            lasting: Semaphore::new(lasting),
+            controlling: Semaphore::new(controlling),
+        }
     }
 
     /// Waits, in order, for a place. Cancel-safe: giving up gives up the place in the queue.
@@ -70,9 +88,15 @@ impl Jobs {
         Admission { lasting, starting: self.starting.acquire().await.expect("never closed") }
     }
 
+    /// Waits, in order, for a place of a stop, restart or reload. Cancel-safe as `admit`.
+    pub async fn admit_control(&self) -> ControlAdmission<'_> {
+        ControlAdmission(self.controlling.acquire().await.expect("never closed"))
+    }
+
     pub fn give_back(&self, places: Places) {
         self.starting.add_permits(places.starting);
         self.lasting.add_permits(places.lasting);
+        self.controlling.add_permits(places.controlling);
     }
 }
 
@@ -81,7 +105,15 @@ impl Admission<'_> {
     pub fn keep(self) -> Places {
         self.starting.forget();
         let lasting = self.lasting.map(SemaphorePermit::forget).map_or(0, |()| 1);
-        Places { starting: 1, lasting }
+        Places { starting: 1, lasting, controlling: 0 }
+    }
+}
+
+impl ControlAdmission<'_> {
+    /// Keeps the place until [`Jobs::give_back`].
+    pub fn keep(self) -> Places {
+        self.0.forget();
+        Places { controlling: 1, ..Places::default() }
     }
 }
 
@@ -89,12 +121,13 @@ impl Places {
     /// Takes out what a lasting start need not hold once it was accepted.
     pub fn take_accepted(&mut self) -> Places {
         let starting = if self.lasting > 0 { std::mem::take(&mut self.starting) } else { 0 };
-        Places { starting, lasting: 0 }
+        Places { starting, ..Places::default() }
     }
 
     pub fn add(&mut self, other: Places) {
         self.starting += other.starting;
         self.lasting += other.lasting;
+        self.controlling += other.controlling;
     }
 }
 

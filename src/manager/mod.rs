@@ -1,6 +1,8 @@
 //! A service manager (`org.freedesktop.systemd1`) as a client sees it.
 
+mod awaited;
 mod connect;
+mod control;
 mod default;
 mod entry;
 mod environment;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 pub use connect::Transport;
+pub(crate) use control::Job;
 pub(crate) use jobs::Pace;
 
 use crate::bus::{Container, Link, Message, Target, Value};
@@ -153,13 +156,14 @@ impl Manager {
             message.append_str(property)
         };
         let read = |reply: &Message<'_>| reply.enter(Container::Variant, None).and(Value::read_from(reply));
-        self.call(method, fill, read).await?.ok_or_else(|| Error::message("a property's value"))
+        self.call(method, None, fill, read).await?.ok_or_else(|| Error::message("a property's value"))
     }
 
     /// Calls a method and waits for its reply, of which `read` takes what is wanted.
     async fn call<T: Send + 'static>(
         &self,
         method: Method<'_>,
+        unit: Option<&str>,
         fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
         read: impl FnOnce(&Message<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -169,9 +173,13 @@ impl Manager {
             Box::new(move || drop(told.send(value))) as Box<dyn FnOnce() + Send>
         });
         let Inner { link, .. } = &*self.inner;
-        link.with(|registry, cx| registry.call(method, fill, read, cx))??;
-        // Without an answer the connection was lost meanwhile; asking again says how.
-        answer.await.unwrap_or_else(|_| Err(link.with(|_, _| ()).err().unwrap_or(Error::RuntimeGone)))
+        link.with(|registry, cx| registry.call(method, unit, fill, read, cx))??;
+        answer.await.unwrap_or_else(|_| Err(self.how_lost()))
+    }
+
+    /// Why there is no answer: the connection was lost meanwhile, and asking again says how.
+    fn how_lost(&self) -> Error {
+        self.inner.link.with(|_, _| ()).err().unwrap_or(Error::RuntimeGone)
     }
 
     /// Nobody waits for the unit any more.

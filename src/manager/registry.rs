@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::awaited::{Awaited, JobId, Settled, Told};
 use super::entry::{Entry, Fate};
 use super::jobs::{Admission, Jobs, Places};
 use super::signals;
@@ -16,7 +17,7 @@ use crate::unit::name::{UNIT_PATH, label};
 use crate::unit::tracked::Tracked;
 
 pub(super) const MANAGER_PATH: &CStr = c"/org/freedesktop/systemd1";
-const MANAGER_INTERFACE: &CStr = c"org.freedesktop.systemd1.Manager";
+pub(super) const MANAGER_INTERFACE: &CStr = c"org.freedesktop.systemd1.Manager";
 const SYSTEMD: &CStr = c"org.freedesktop.systemd1";
 const BUS: &CStr = c"org.freedesktop.DBus";
 
@@ -46,8 +47,10 @@ pub(crate) enum Ticket {
     Question(Arc<Tracked>, u32),
     /// The `StopUnit` of a unit whose start was given up.
     Undo(Obligation),
-    /// Any other call: reads the reply and gives what is to be done once the lock is free.
-    Call(&'static str, ReadReply),
+    /// A call that is answered with a job, which is waited for.
+    Job { method: &'static str, unit: Box<str>, id: JobId },
+    /// Any other call, about a unit, perhaps: reads the reply and gives what is to be done once the lock is free.
+    Call(&'static str, Option<Box<str>>, ReadReply),
 }
 
 /// Keeps the connection open as long as it exists, also when nobody else uses it.
@@ -78,6 +81,14 @@ pub(crate) struct Released {
 }
 
 impl Released {
+    fn tell(&mut self, told: Told, result: Result<JobResult>) {
+        match told {
+            // Whoever waited may have given up, and the receiver with it.
+            Told::Future(told) => self.deferred.push(Box::new(move || drop(told.send(result)))),
+            Told::Keeper(_) => {}
+        }
+    }
+
     pub fn give_back(&mut self, jobs: &Arc<Jobs>, places: Places) {
         if places != Places::default() {
             self.places.add(places);
@@ -107,6 +118,7 @@ pub(crate) struct Registry {
     /// There is more than one of a name only while it is used again before all signals of its earlier unit have
     /// come; each finds out by its start job what concerns it.
     units: HashMap<Box<str>, Vec<Entry>>,
+    awaited: Awaited,
     listening: bool,
     /// On a bus, the unique name of the manager: signals of anyone else are not its word.
     manager: Option<Box<str>>,
@@ -124,6 +136,7 @@ impl Registry {
             direct,
             jobs,
             units: HashMap::new(),
+            awaited: Awaited::default(),
             listening: direct,
             manager: None,
             obligations: Obligation::default(),
@@ -160,17 +173,50 @@ impl Registry {
         Ok(())
     }
 
-    /// Sends any other call.
+    /// Sends any other call, about this unit, perhaps.
     pub fn call(
         &self,
         method: Method<'_>,
+        unit: Option<&str>,
         fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
         read: ReadReply,
         cx: &mut Context<'_, Self>,
     ) -> Result<()> {
         let mut message = cx.bus.method_call(self.destination(), method.path, method.interface, method.member)?;
         fill(&mut message)?;
-        cx.call(message, Ticket::Call(method.name, read))
+        cx.call(message, Ticket::Call(method.name, unit.map(Box::from), read))
+    }
+
+    /// Sends a call of the manager's that is answered with a job of the unit, and follows that to its end.
+    pub fn order(
+        &mut self,
+        method: Method<'_>,
+        unit: &str,
+        (told, places): (Told, Places),
+        fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
+        cx: &mut Context<'_, Self>,
+    ) -> Result<()> {
+        let id = self.awaited.ask(label(unit), told, places);
+        let ticket = Ticket::Job { method: method.name, unit: unit.into(), id: id.clone() };
+        let sent = manager_call(cx, self.destination(), method.member).and_then(|mut message| {
+            fill(&mut message)?;
+            self.listen(cx)?;
+            cx.call(message, ticket)
+        });
+        if let Err(error) = &sent {
+            let settled = self.awaited.answered(&id, Err(error.clone()));
+            self.settle(settled, cx);
+        }
+        sent
+    }
+
+    /// Tells who waits for these jobs.
+    fn settle(&mut self, settled: impl IntoIterator<Item = Settled>, cx: &mut Context<'_, Self>) {
+        for Settled { told, places, result } in settled {
+            cx.after.give_back(&self.jobs, places);
+            cx.after.tell(told, result);
+        }
+        self.rest();
     }
 
     /// The start is waited for no more: the unit is stopped, now or once systemd has accepted it.
@@ -210,14 +256,19 @@ impl Registry {
         for rule in MATCHES {
             let mut message = bus_call(cx, c"RemoveMatch")?;
             message.append_str(rule.to_str().expect("ASCII"))?;
-            cx.bus.send_only(message)?;
+            cx.send_only(message)?;
         }
-        cx.bus.send_only(manager_call(cx, self.destination(), c"Unsubscribe")?)
+        let unsubscribe = manager_call(cx, self.destination(), c"Unsubscribe")?;
+        cx.send_only(unsubscribe)
     }
 
     /// Listening failed, so no end would ever be seen: every unit's handle says why.
     fn deaf(&mut self, error: &Error, cx: &mut Context<'_, Self>) {
         self.listening = false;
+        for (told, places) in self.awaited.drain() {
+            cx.after.give_back(&self.jobs, places);
+            cx.after.tell(told, Err(error.clone()));
+        }
         for (label, entries) in std::mem::take(&mut self.units) {
             for mut entry in entries {
                 entry.tracked.finish(Err(error.clone()), &mut cx.after.wakers);
@@ -268,9 +319,13 @@ impl Registry {
         }
     }
 
+    fn is_idle(&self) -> bool {
+        self.units.is_empty() && self.awaited.is_empty()
+    }
+
     /// Notes the time when nothing is outstanding any more.
     fn rest(&mut self) {
-        if self.units.is_empty() && self.listening && !self.direct {
+        if self.is_idle() && self.listening && !self.direct {
             self.idle_since = Instant::now();
             // Set once and looked at when it is due, rather than moved with every unit.
             self.look_again.get_or_insert(self.idle_since + LINGER);
@@ -307,6 +362,10 @@ impl Registry {
         let label = label(unit);
         if self.units.contains_key(label.as_str()) {
             self.apply(&label, &Event::JobRemoved { job, result: JobResult::parse(result) }, cx);
+        }
+        if self.awaited.concerns(&label) {
+            let settled = self.awaited.removed(&label, job, &JobResult::parse(result));
+            self.settle(settled, cx);
         }
         Ok(())
     }
@@ -346,8 +405,16 @@ impl Receiver for Registry {
                 }
             }
             Ticket::Undo(obligation) => drop(obligation),
-            Ticket::Call(method, read) => {
-                let act = read(reply.map_err(|refusal| refused(method, None, refusal)));
+            Ticket::Job { method, unit, id } => {
+                let job = match reply {
+                    Ok(message) => signals::job_of_reply(message),
+                    Err(refusal) => Err(refused(method, Some(&unit), refusal)),
+                };
+                let settled = self.awaited.answered(&id, job);
+                self.settle(settled, cx);
+            }
+            Ticket::Call(method, unit, read) => {
+                let act = read(reply.map_err(|refusal| refused(method, unit.as_deref(), refusal)));
                 cx.after.deferred.push(act);
             }
             Ticket::Question(tracked, question) => {
@@ -399,6 +466,10 @@ impl Receiver for Registry {
         after.unanswered.extend(outstanding);
         self.listening = false;
         self.look_again = None;
+        for (told, places) in self.awaited.drain() {
+            after.give_back(&self.jobs, places);
+            after.tell(told, Err(error.clone()));
+        }
         for entry in self.units.drain().flat_map(|(_, entries)| entries) {
             after.give_back(&self.jobs, entry.places());
             entry.tracked.finish(Err(error.clone()), &mut after.wakers);
@@ -415,7 +486,7 @@ impl Receiver for Registry {
 
     fn timer(&mut self, now: Instant, cx: &mut Context<'_, Self>) {
         self.look_again = None;
-        if !self.units.is_empty() || !self.listening {
+        if !self.is_idle() || !self.listening {
             return;
         }
         if self.idle_since + LINGER > now {
@@ -435,7 +506,7 @@ impl Registry {
 
     /// Who answers a call to the manager is the manager: that cannot be forged.
     fn note_manager(&mut self, ticket: &Ticket, message: &Message<'_>) {
-        let from_manager = matches!(ticket, Ticket::Listen("Subscribe") | Ticket::Start(_));
+        let from_manager = matches!(ticket, Ticket::Listen("Subscribe") | Ticket::Start(_) | Ticket::Job { .. });
         if from_manager && !self.direct && message.sender() != self.manager.as_deref() {
             self.manager = message.sender().map(Box::from);
         }
@@ -481,6 +552,9 @@ fn refused(method: &'static str, unit: Option<&str>, refusal: Refusal<'_>) -> Er
     match (name, unit) {
         ("org.freedesktop.systemd1.UnitExists", Some(unit)) => {
             Error::UnitExists { name: unit.into(), message: text.into() }
+        }
+        ("org.freedesktop.systemd1.NoSuchUnit", Some(unit)) => {
+            Error::NoSuchUnit { name: unit.into(), message: text.into() }
         }
         // Nobody owns the name, and the bus daemon could not have it started.
         ("org.freedesktop.DBus.Error.ServiceUnknown" | "org.freedesktop.DBus.Error.NameHasNoOwner", _) => {

@@ -4,7 +4,7 @@
 //! restarted. Each half alone is wrong: before its start it is inactive too, a oneshot is inactive before its
 //! job is removed, and `Restart=` passes through `failed` on its way to the next attempt.
 
-use super::exit::InvocationId;
+use super::exit::{InvocationId, Outcome};
 
 /// What happens to a unit, as its manager reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,6 +160,7 @@ impl Machine {
                         Some(gone) => StartJob::Gone { job, result: gone.result },
                         None => StartJob::Running { job },
                     };
+                    self.activated |= self.unit.as_ref().is_some_and(|unit| unit.active == ActiveState::Active);
                 }
             }
             Event::JobRemoved { job, result } => match &mut self.start {
@@ -234,6 +235,11 @@ impl Machine {
         matches!(self.start, StartJob::Gone { .. })
     }
 
+    /// Whether the start job is over and the unit has been active.
+    pub fn is_activated(&self) -> bool {
+        self.activated && self.is_started()
+    }
+
     /// Whether the last signal may turn out to be that of the end.
     pub fn may_be_over(&self) -> bool {
         self.unit.as_ref().is_some_and(|unit| unit.active.is_over() || unit.remains())
@@ -253,6 +259,20 @@ impl Machine {
             entered_realtime: unit.entered_realtime,
             invocation_id: unit.invocation_id,
         })
+    }
+}
+
+impl Ending {
+    /// Whether the start came to what it should: the unit was active, or, as a oneshot and what ended before its manager
+    /// said so, it ran.
+    pub fn was_activated(&self, outcome: &Outcome) -> bool {
+        match &self.job {
+            _ if self.activated => true,
+            // `Condition` too is an outcome of a job that is done.
+            JobResult::Done => !matches!(outcome, Outcome::Condition | Outcome::ExecCondition),
+            // The job is that of an earlier attempt, and a later one has succeeded (`Restart=`).
+            _ => *outcome == Outcome::Success,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A unit: the handle to it, and how it ends.
 
+mod activation;
+mod control;
 pub(crate) mod exit;
 pub(crate) mod machine;
 pub(crate) mod name;
@@ -11,11 +13,11 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
+pub use control::Whom;
 pub use exit::{Exit, InvocationId, Outcome, Status};
 pub use stdio::{ChildStderr, ChildStdin, ChildStdout};
 
-use crate::bus::Value;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::manager::Manager;
 use tracked::Tracked;
 
@@ -107,37 +109,6 @@ impl Unit {
     /// As [`wait`](Unit::wait).
     pub fn try_wait(&self) -> Result<Option<Exit>> {
         self.tracked.try_ended().map(|end| self.judge(end)).transpose()
-    }
-}
-
-impl Unit {
-    /// Reads a property of the unit, by its D-Bus name: one of the service interface (`MainPID`, `NRestarts`, …), or
-    /// else one of the unit interface (`ActiveState`, `Slice`, …). org.freedesktop.systemd1(5) lists them.
-    ///
-    /// A unit that has ended is mostly not loaded any more, and systemd then answers with the values of one that
-    /// was never started.
-    ///
-    /// ```no_run
-    /// # async fn example() -> sdrun::Result<()> {
-    /// let unit = sdrun::run("/bin/sleep 10").await?;
-    /// assert_eq!(unit.get("Slice").await?, "system.slice".into());
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Call`] for a property that neither interface has, and what [`wait`](Unit::wait) gives for a start that
-    /// was refused or a connection that was lost. Cancel-safe.
-    pub async fn get(&self, property: &str) -> Result<Value> {
-        self.tracked.started().await?;
-        let manager = self.manager.get().ok_or(Error::RuntimeGone)?;
-        match manager.property(self.name(), "org.freedesktop.systemd1.Service", property).await {
-            Err(Error::Call { name, .. }) if &*name == "org.freedesktop.DBus.Error.UnknownProperty" => {
-                manager.property(self.name(), "org.freedesktop.systemd1.Unit", property).await
-            }
-            answer => answer,
-        }
     }
 }
 

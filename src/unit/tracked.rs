@@ -1,7 +1,7 @@
 //! What the connection's side and the handle's side of a unit share.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Tracked {
     name: Box<str>,
-    /// Nobody holds a handle any more.
-    released: AtomicBool,
+    /// How many hold a handle.
+    handles: AtomicUsize,
     progress: Mutex<Progress>,
 }
 
@@ -21,9 +21,26 @@ pub(crate) struct Tracked {
 struct Progress {
     phase: Phase,
     invocation_id: Option<InvocationId>,
-    /// Who waits, by a number of its own.
-    waiting: Vec<(u64, Waker)>,
-    next: u64,
+    /// Whether the start has come to what it should.
+    activated: bool,
+    waiting: Vec<Waiting>,
+    next: u32,
+}
+
+/// Who waits, by a number of its own.
+#[derive(Debug)]
+struct Waiting {
+    number: u32,
+    milestone: Milestone,
+    waker: Waker,
+}
+
+/// What is waited for: what comes later wakes those too who wait for something earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Milestone {
+    Started,
+    Activated,
+    Ended,
 }
 
 #[derive(Debug)]
@@ -38,10 +55,11 @@ impl Tracked {
     pub fn new(name: impl Into<Box<str>>) -> Self {
         Tracked {
             name: name.into(),
-            released: AtomicBool::new(false),
+            handles: AtomicUsize::new(1),
             progress: Mutex::new(Progress {
                 phase: Phase::Starting,
                 invocation_id: None,
+                activated: false,
                 waiting: Vec::new(),
                 next: 0,
             }),
@@ -52,12 +70,15 @@ impl Tracked {
         &self.name
     }
 
+    /// A handle is gone.
     pub fn release(&self) {
-        self.released.store(true, Ordering::Release);
+        // Giving a start up counts as the handle's end, and may be followed by that.
+        let _ = self.handles.fetch_update(Ordering::AcqRel, Ordering::Acquire, |handles| handles.checked_sub(1));
     }
 
+    /// Whether nobody holds a handle any more.
     pub fn is_released(&self) -> bool {
-        self.released.load(Ordering::Acquire)
+        self.handles.load(Ordering::Acquire) == 0
     }
 
     pub fn invocation_id(&self) -> Option<InvocationId> {
@@ -73,8 +94,15 @@ impl Tracked {
         let mut progress = self.lock();
         if matches!(progress.phase, Phase::Starting) {
             progress.phase = Phase::Started;
-            progress.wake(wakers);
+            progress.wake(Milestone::Started, wakers);
         }
+    }
+
+    /// The start has come to what it should.
+    pub fn activated(&self, wakers: &mut Vec<Waker>) {
+        let mut progress = self.lock();
+        progress.activated = true;
+        progress.wake(Milestone::Activated, wakers);
     }
 
     /// The unit has ended, or what became of it cannot be told. Only the first word counts.
@@ -82,7 +110,7 @@ impl Tracked {
         let mut progress = self.lock();
         if !matches!(progress.phase, Phase::Over(_)) {
             progress.phase = Phase::Over(end);
-            progress.wake(wakers);
+            progress.wake(Milestone::Ended, wakers);
         }
     }
 
@@ -95,7 +123,7 @@ impl Tracked {
 
     /// Waits until systemd has accepted the start.
     pub async fn started(&self) -> Result<()> {
-        self.until(|progress| match &progress.phase {
+        self.until(Milestone::Started, |progress| match &progress.phase {
             Phase::Starting => None,
             Phase::Started | Phase::Over(Ok(_)) => Some(Ok(())),
             Phase::Over(Err(error)) => Some(Err(error.clone())),
@@ -103,9 +131,20 @@ impl Tracked {
         .await
     }
 
+    /// Waits until the start has come to what it should, or has failed.
+    pub async fn until_activated(&self) -> Result<()> {
+        self.until(Milestone::Activated, |progress| match &progress.phase {
+            _ if progress.activated => Some(Ok(())),
+            Phase::Starting | Phase::Started => None,
+            Phase::Over(Ok(exit)) => Some(Err(Error::Failed { exit: Box::new(exit.clone()) })),
+            Phase::Over(Err(error)) => Some(Err(error.clone())),
+        })
+        .await
+    }
+
     /// Waits until the unit has ended.
     pub async fn ended(&self) -> Result<Exit> {
-        self.until(|progress| match &progress.phase {
+        self.until(Milestone::Ended, |progress| match &progress.phase {
             Phase::Starting | Phase::Started => None,
             Phase::Over(end) => Some(end.clone()),
         })
@@ -120,7 +159,7 @@ impl Tracked {
         }
     }
 
-    async fn until<T>(&self, mut look: impl FnMut(&Progress) -> Option<T>) -> T {
+    async fn until<T>(&self, milestone: Milestone, mut look: impl FnMut(&Progress) -> Option<T>) -> T {
         let mut place = Place { tracked: self, number: None };
         poll_fn(|cx| {
             let mut progress = self.lock();
@@ -131,9 +170,9 @@ impl Tracked {
                 progress.next += 1;
                 progress.next
             });
-            match progress.waiting.iter_mut().find(|(other, _)| *other == number) {
-                Some((_, waker)) => waker.clone_from(cx.waker()),
-                None => progress.waiting.push((number, cx.waker().clone())),
+            match progress.waiting.iter_mut().find(|waiting| waiting.number == number) {
+                Some(waiting) => waiting.waker.clone_from(cx.waker()),
+                None => progress.waiting.push(Waiting { number, milestone, waker: cx.waker().clone() }),
             }
             Poll::Pending
         })
@@ -147,22 +186,29 @@ impl Tracked {
 }
 
 impl Progress {
-    fn wake(&mut self, wakers: &mut Vec<Waker>) {
-        wakers.extend(self.waiting.drain(..).map(|(_, waker)| waker));
+    fn wake(&mut self, reached: Milestone, wakers: &mut Vec<Waker>) {
+        let mut at = 0;
+        while at < self.waiting.len() {
+            if self.waiting[at].milestone <= reached {
+                wakers.push(self.waiting.swap_remove(at).waker);
+            } else {
+                at += 1;
+            }
+        }
     }
 }
 
 /// The place of one future among those that wait, given up when it is dropped.
 struct Place<'a> {
     tracked: &'a Tracked,
-    number: Option<u64>,
+    number: Option<u32>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
         let mut progress = self.tracked.lock();
-        let at = progress.waiting.iter().position(|(other, _)| *other == number);
+        let at = progress.waiting.iter().position(|waiting| waiting.number == number);
         // A waker's Drop is foreign code: let it run after the lock.
         let waker = at.map(|at| progress.waiting.swap_remove(at));
         drop(progress);

@@ -78,6 +78,8 @@ pub(super) struct Replayed {
     pub asked: Vec<usize>,
     /// How it ended.
     pub exit: Option<Exit>,
+    /// Whether the start came to what it should.
+    pub activated: bool,
 }
 
 /// Replays the lines. Panics where a verdict comes that the recording does not bear out:
@@ -147,6 +149,7 @@ impl Player<'_> {
     fn apply(&mut self, event: Event) -> Verdict {
         let signal = matches!(event, Event::Unit(_));
         let verdict = self.machine.apply(event);
+        self.replayed.activated |= self.machine.is_activated();
         if verdict == Verdict::Wait && signal && !self.machine.may_be_over() {
             self.service = None;
         }
@@ -156,7 +159,9 @@ impl Player<'_> {
     fn end(&mut self) {
         let ending = self.machine.ending().expect("how it ended");
         let service = self.service.as_ref().map(ServiceLine::state);
-        self.replayed.exit = Some(Exit::new("case.service", &ending, service.as_ref()));
+        let exit = Exit::new("case.service", &ending, service.as_ref());
+        self.replayed.activated |= ending.was_activated(&exit.result);
+        self.replayed.exit = Some(exit);
     }
 
     /// A question of the machine: the one that was sent on the last message that could be the last. Whether there is
