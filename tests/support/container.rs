@@ -64,7 +64,10 @@ impl Container {
                     return Ok(());
                 }
                 Ok(_) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                // Interrupted: by a child of some other test that ended.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
+                }
                 Err(error) => return Err(error.to_string()),
             }
             if let Some(status) = self.child.try_wait().unwrap() {
