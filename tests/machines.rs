@@ -77,7 +77,7 @@ async fn a_container() {
     assert_eq!(says(&manager, "$(cat /proc/sys/kernel/hostname)").await, format!("hello {}\n", other.name()));
 }
 
-/// The managers of two users in a container: one whose manager runs, and one whose it starts.
+/// The managers of two users in a container.
 #[cfg(libsystemd_248)]
 #[tokio::test]
 async fn the_managers_of_users_in_a_container() {

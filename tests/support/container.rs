@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use super::DEADLINE;
 
 /// A container that runs the same systemd as this machine, on its own copy of `/etc` (`tests/sandbox/container`). It has
-/// the user `tester` with a user manager, no network and no other file systems than `/usr`. Each has a name of its own,
-/// which is also its host name. Dropping it ends it at once.
+/// the user `tester`, user managers of root and of `tester`, no network and no other file systems than `/usr`. Each has
+/// a name of its own, which is also its host name. Dropping it ends it at once.
 ///
 /// It does not outlive the thread that booted it, so no test leaves one behind, however it ends.
 pub struct Container {
@@ -21,7 +21,7 @@ pub struct Container {
 }
 
 impl Container {
-    /// Boots one and waits until its bus, its logind and the manager of `tester` are up: about a second, in which it
+    /// Boots one and waits until its bus, its logind and the user managers are up: about a second, in which it
     /// blocks. Only for root.
     pub fn boot() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
