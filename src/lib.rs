@@ -80,7 +80,10 @@ pub use bus::{Signature, Value};
 pub use command::{Command, Exec, ExitType, Output, ServiceType, Stdio};
 pub use error::{Error, Result};
 pub use manager::{Manager, ManagerBuilder, Transport};
-pub use unit::{ChildStderr, ChildStdin, ChildStdout, Exit, InvocationId, Outcome, Status, Unit, Waiting, Whom};
+pub use unit::{
+    ChildStderr, ChildStdin, ChildStdout, Exit, Forward, Forwarded, InvocationId, Outcome, Pty, PtyReader, PtyWriter,
+    Status, Unit, Waiting, Whom, WindowSize,
+};
 
 /// Runs a command as a transient service through the default manager ([`Manager::shared`]). The handle is there as soon
 /// as systemd has accepted the start; await it for the [`Exit`].

@@ -14,7 +14,6 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures::task::AtomicWaker;
-use nix::errno::Errno;
 use tokio::io::Interest as Readiness;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
@@ -22,6 +21,7 @@ use tokio::time::Sleep;
 
 use super::connection::{Bus, Interest, Parked, Step, Target, duplicate};
 use super::message::{Kind, Message};
+use super::watch::watch;
 use crate::error::{Error, Result};
 
 /// How many messages the driver handles before it lets other tasks run.
@@ -535,16 +535,6 @@ fn advance(bus: &Bus) -> Result<Progress> {
             }
         }
     }
-}
-
-/// Registers a duplicate of the bus's descriptor with the runtime.
-fn watch(fd: OwnedFd, interest: Readiness) -> Result<AsyncFd<OwnedFd>> {
-    // SAFETY: the AsyncFd owns the descriptor, so it stays open and the same as long as it is registered.
-    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(|error| {
-        let error = std::io::Error::from(error);
-        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EIO));
-        Error::system("register the bus's descriptor with tokio", errno)
-    })
 }
 
 /// The same descriptor for something else; the runtime takes none twice.

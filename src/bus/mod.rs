@@ -12,12 +12,14 @@ mod signature;
 #[cfg(test)]
 pub(crate) mod tests;
 mod value;
+mod watch;
 
 pub(crate) use connection::{Bus, Parked, Target};
 pub(crate) use driver::{After, Context, Link, Receiver, Refusal};
 pub(crate) use message::{Container, Message, Took};
 pub use signature::Signature;
 pub use value::Value;
+pub(crate) use watch::watch;
 
 use nix::errno::Errno;
 

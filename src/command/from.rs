@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 
 use super::environment::Environment;
+use super::pty::Terminal;
 use super::service::Service;
 use super::{Command, Exec};
 use crate::unit::Habits;
@@ -16,6 +17,7 @@ impl From<Exec> for Command {
             directory: None,
             description: None,
             stdio: [None, None, None],
+            terminal: Terminal::default(),
             service: Service::default(),
             extra: Vec::new(),
             habits: Habits::default(),

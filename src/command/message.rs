@@ -18,6 +18,8 @@ pub(super) struct Ready<'a> {
     pub stop_post: Vec<Resolved<'a>>,
     pub slice: Option<String>,
     pub streams: &'a Streams,
+    /// The terminal's kind, where the command does not say it.
+    pub term: Option<String>,
     /// The names of environment variables that the program is not to have.
     pub unset: Vec<String>,
 }
@@ -60,7 +62,8 @@ impl Ready<'_> {
         if let Some(directory) = directory {
             property_str(message, "WorkingDirectory", directory)?;
         }
-        let variables: Vec<_> = environment.assignments().collect();
+        let term = self.term.iter().map(|term| format!("TERM={term}"));
+        let variables: Vec<_> = environment.assignments().chain(term).collect();
         if !variables.is_empty() {
             property(message, "Environment", c"as", |m| m.append_strs(&variables))?;
         }

@@ -6,6 +6,7 @@ mod from;
 mod message;
 mod output;
 mod program;
+mod pty;
 mod service;
 mod slice;
 mod stdio;
@@ -24,10 +25,11 @@ use crate::error::{Error, Result};
 use crate::manager::Manager;
 use crate::unit::name;
 use crate::unit::tracked::{MustEnd, Tracked};
-use crate::unit::{Exit, Habits, Unit};
+use crate::unit::{Exit, Habits, Pty, Unit};
 use environment::Environment;
 use message::Ready;
 use program::Place;
+use pty::{Opened, Terminal};
 use service::Service;
 use stdio::{Pipes, Stream, Streams};
 
@@ -63,6 +65,7 @@ pub struct Command {
     directory: Option<String>,
     description: Option<String>,
     stdio: [Option<Stdio>; 3],
+    terminal: Terminal,
     service: Service,
     extra: Vec<(String, Value)>,
     habits: Habits,
@@ -221,9 +224,9 @@ impl Command {
     /// [`Error::UnitExists`], [`Error::AccessDenied`] and [`Error::Call`] for what systemd refuses.
     pub async fn start(&mut self, manager: &Manager) -> Result<Unit> {
         let tracked = Arc::new(Tracked::new(self.unit_name()?));
-        let (streams, pipes) = self.prepare()?;
+        let (streams, pipes) = self.prepare(self.terminal.open(manager).await?)?;
         let given = Arc::new(OnceLock::from(manager.clone()));
-        let unit = self.handle(tracked, given, pipes);
+        let unit = self.handle(tracked, given, pipes)?;
         self.send(unit.tracked(), &streams, manager).await?;
         Ok(unit)
     }
@@ -239,9 +242,9 @@ impl Command {
         let tracked = Arc::new(Tracked::new(self.unit_name()?));
         let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
         self.main.resolved(&self.here())?;
-        let (streams, pipes) = self.prepare()?;
+        let (streams, pipes) = self.prepare(self.terminal.open_here()?)?;
         let manager = Arc::new(OnceLock::new());
-        let unit = self.handle(tracked.clone(), manager.clone(), pipes);
+        let unit = self.handle(tracked.clone(), manager.clone(), pipes)?;
         let command = self.clone();
         let start = async move {
             let must_end = MustEnd(&tracked);
@@ -300,21 +303,23 @@ impl Command {
         Place::Here { path: self.environment.get("PATH") }
     }
 
-    fn prepare(&self) -> Result<(Streams, Pipes)> {
+    fn prepare(&self, terminal: Option<Opened>) -> Result<(Streams, Pipes)> {
         let [stdin, stdout, stderr] = &self.stdio;
-        Streams::prepare([stdin.as_ref(), stdout.as_ref(), stderr.as_ref()])
+        Streams::prepare([stdin.as_ref(), stdout.as_ref(), stderr.as_ref()], terminal)
     }
 
-    fn handle(&self, tracked: Arc<Tracked>, manager: Arc<OnceLock<Manager>>, pipes: Pipes) -> Unit {
-        let Pipes { stdin, mut stdout, mut stderr } = pipes;
+    fn handle(&self, tracked: Arc<Tracked>, manager: Arc<OnceLock<Manager>>, pipes: Pipes) -> Result<Unit> {
+        let Pipes { stdin, mut stdout, mut stderr, terminal } = pipes;
         if self.may_remain() {
             stdout.iter_mut().for_each(|stdout| stdout.end_with(tracked.clone()));
             stderr.iter_mut().for_each(|stderr| stderr.end_with(tracked.clone()));
         }
+        let pty = terminal.map(|pair| Pty::new(pair, &tracked)).transpose()?;
         let mut unit = Unit::new(tracked, manager);
         unit.habits = self.habits;
+        unit.pty = pty;
         (unit.stdin, unit.stdout, unit.stderr) = (stdin, stdout, stderr);
-        unit
+        Ok(unit)
     }
 
     async fn send(&self, tracked: &Arc<Tracked>, streams: &Streams, manager: &Manager) -> Result<()> {
@@ -346,6 +351,11 @@ impl Command {
         manager.check_descriptors(
             streams.descriptors() + self.extra.iter().map(|(_, value)| value.descriptors()).sum::<usize>(),
         )?;
+        let mut unset = self.environment.unset_names(of_manager);
+        let term = (streams.tty.is_some() && !self.environment.names().any(|name| name == "TERM")).then(pty::term);
+        if term.is_some() {
+            unset.retain(|name| name != "TERM");
+        }
         Ok(Ready {
             command: self,
             main: self.main.resolved(&place)?,
@@ -355,7 +365,8 @@ impl Command {
             stop_post: all(&service.stop_post)?,
             slice,
             streams,
-            unset: self.environment.unset_names(of_manager),
+            term,
+            unset,
         })
     }
 }

@@ -11,9 +11,11 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::pipe2;
 
 use super::message::{property, property_str};
+use super::pty::Opened;
 use super::words;
 use crate::bus::Message;
 use crate::error::{Error, Result};
+use crate::unit::pty::Pair;
 use crate::unit::stdio::{ChildStderr, ChildStdin, ChildStdout};
 
 /// Where a standard stream of the program comes from or goes to, for [`Command::stdin`](super::Command::stdin),
@@ -155,14 +157,19 @@ impl Stream {
 
 /// The three streams of one unit, made ready: what is sent.
 #[derive(Default)]
-pub(super) struct Streams([Option<Ready>; 3]);
+pub(super) struct Streams {
+    ready: [Option<Ready>; 3],
+    /// The path of the unit's terminal, if it has one.
+    pub tty: Option<String>,
+}
 
-/// The ends of the pipes that stay here.
+/// The ends of the pipes and of the terminal that stay here.
 #[derive(Default)]
 pub(super) struct Pipes {
     pub stdin: Option<ChildStdin>,
     pub stdout: Option<ChildStdout>,
     pub stderr: Option<ChildStderr>,
+    pub terminal: Option<Pair>,
 }
 
 enum Ready {
@@ -172,15 +179,23 @@ enum Ready {
 }
 
 impl Streams {
-    /// Makes the pipes that are asked for. Where standard output is said and standard error is not, that is the
-    /// journal: by itself systemd would have it follow standard output.
-    pub fn prepare(stdio: [Option<&Stdio>; 3]) -> Result<(Self, Pipes)> {
+    /// Makes the pipes that are asked for. What is not said is the terminal, if there is one. Otherwise, where standard
+    /// output is said and standard error is not, that is the journal: by itself systemd would have it follow standard
+    /// output.
+    pub fn prepare(stdio: [Option<&Stdio>; 3], terminal: Option<Opened>) -> Result<(Self, Pipes)> {
         let [stdin, stdout, stderr] = stdio;
         let (mut streams, mut pipes) = (Streams::default(), Pipes::default());
+        let Opened { path, passed, pair } = terminal.unwrap_or_default();
+        (streams.tty, pipes.terminal) = (path, pair);
+        let passed = passed.map(Arc::new);
         for (at, (stream, stdio)) in
             [(Stream::Input, stdin), (Stream::Output, stdout), (Stream::Error, stderr)].into_iter().enumerate()
         {
-            streams.0[at] = match stdio.map(|stdio| &stdio.0) {
+            streams.ready[at] = match stdio.map(|stdio| &stdio.0) {
+                None if streams.tty.is_some() => Some(match &passed {
+                    Some(slave) => Ready::Descriptor(slave.clone()),
+                    None => Ready::Word("tty"),
+                }),
                 None if stream == Stream::Error && stdout.is_some() => Some(Ready::Word("journal")),
                 None => None,
                 Some(Kind::Null) => Some(Ready::Word("null")),
@@ -211,23 +226,16 @@ impl Streams {
         Ok((streams, pipes))
     }
 
-    #[allow(dead_code)] // for Command::pty, which comes next
-    /// Has the streams that were left alone be the unit's terminal (`TTYPath=`).
-    pub fn default_to_terminal(&mut self, given: [bool; 3]) {
-        for (stream, given) in self.0.iter_mut().zip(given) {
-            if !given {
-                *stream = Some(Ready::Word("tty"));
-            }
-        }
-    }
-
     /// How many descriptors will be sent.
     pub fn descriptors(&self) -> usize {
-        self.0.iter().flatten().filter(|ready| matches!(ready, Ready::Descriptor(_))).count()
+        self.ready.iter().flatten().filter(|ready| matches!(ready, Ready::Descriptor(_))).count()
     }
 
     pub fn append_to(&self, message: &mut Message<'_>) -> Result<()> {
-        for (stream, ready) in [Stream::Input, Stream::Output, Stream::Error].into_iter().zip(&self.0) {
+        if let Some(path) = &self.tty {
+            property_str(message, "TTYPath", path)?;
+        }
+        for (stream, ready) in [Stream::Input, Stream::Output, Stream::Error].into_iter().zip(&self.ready) {
             let name = stream.property();
             match ready {
                 None => {}

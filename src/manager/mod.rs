@@ -7,6 +7,7 @@ mod default;
 mod entry;
 mod environment;
 mod jobs;
+mod machine;
 #[cfg(test)]
 mod recorder;
 mod registry;
@@ -23,6 +24,7 @@ use tokio::sync::oneshot;
 pub use connect::Transport;
 pub(crate) use control::Job;
 pub(crate) use jobs::Pace;
+pub(crate) use machine::{Seat, open_machine_pty};
 
 use crate::bus::{Container, Link, Message, Target, Value};
 use crate::error::{Error, Result};

@@ -3,8 +3,10 @@
 mod activation;
 mod control;
 pub(crate) mod exit;
+mod forward;
 pub(crate) mod machine;
 pub(crate) mod name;
+pub(crate) mod pty;
 pub(crate) mod stdio;
 pub(crate) mod tracked;
 
@@ -15,6 +17,8 @@ use std::sync::{Arc, OnceLock};
 
 pub use control::Whom;
 pub use exit::{Exit, InvocationId, Outcome, Status};
+pub use forward::{Forward, Forwarded};
+pub use pty::{Pty, PtyReader, PtyWriter, WindowSize};
 pub use stdio::{ChildStderr, ChildStdin, ChildStdout};
 
 use crate::error::Result;
@@ -43,6 +47,9 @@ pub struct Unit {
     pub stdout: Option<ChildStdout>,
     /// The other end of the unit's standard error, where that is [`Stdio::piped`](crate::Stdio::piped).
     pub stderr: Option<ChildStderr>,
+    /// The terminal that it runs on, after [`Command::pty`](crate::Command::pty). To be taken (`unit.pty.take()`), or
+    /// forwarded with [`forward_terminal`](Unit::forward_terminal).
+    pub pty: Option<Pty>,
     pub(crate) habits: Habits,
     tracked: Arc<Tracked>,
     /// The manager that runs it; empty as long as a spawned start waits for a connection.
@@ -58,7 +65,7 @@ pub(crate) struct Habits {
 
 impl Unit {
     pub(crate) fn new(tracked: Arc<Tracked>, manager: Arc<OnceLock<Manager>>) -> Self {
-        Unit { stdin: None, stdout: None, stderr: None, habits: Habits::default(), tracked, manager }
+        Unit { stdin: None, stdout: None, stderr: None, pty: None, habits: Habits::default(), tracked, manager }
     }
 
     pub(crate) fn tracked(&self) -> &Arc<Tracked> {

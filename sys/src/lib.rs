@@ -24,6 +24,7 @@ mod daemon;
 mod id128;
 mod journal;
 mod login;
+pub mod terminal;
 
 pub use libc::FILE;
 pub use libsystemd_sys::event::*;

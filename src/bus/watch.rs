@@ -1,0 +1,24 @@
+//! Descriptors that the runtime watches.
+
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::error::{Error, Result};
+
+/// Registers a descriptor with the current runtime. Its description is left as it is: whoever reads or writes must
+/// see to it that this does not block.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime.
+pub(crate) fn watch(fd: OwnedFd, interest: Interest) -> Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the AsyncFd owns the descriptor, so it stays open and the same as long as it is registered.
+    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(|error| {
+        let error = std::io::Error::from(error);
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EIO));
+        Error::system("register a descriptor with tokio", errno)
+    })
+}
