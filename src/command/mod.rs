@@ -227,7 +227,7 @@ impl Command {
         let (streams, pipes) = self.prepare(self.terminal.open(manager).await?)?;
         let given = Arc::new(OnceLock::from(manager.clone()));
         let unit = self.handle(tracked, given, pipes)?;
-        self.send(unit.tracked(), &streams, manager).await?;
+        self.send(&unit.followed().tracked, &streams, manager).await?;
         Ok(unit)
     }
 
@@ -258,10 +258,15 @@ impl Command {
             // The ends that the unit has now: as long as they are open here there is no end of file.
             drop((streams, command.stdio));
             match started {
-                // Dropped before there was a manager to release it from.
-                Ok(manager) if tracked.is_released() && command.habits.kill_on_drop => manager.give_up(&tracked),
-                Ok(manager) if tracked.is_released() => manager.release(&tracked),
-                Ok(_) => {}
+                Ok(manager) => {
+                    // Dropped before there was a manager to tell.
+                    if tracked.is_abandoned() {
+                        manager.abandon(&tracked);
+                    }
+                    if tracked.is_released() {
+                        manager.release(&tracked);
+                    }
+                }
                 Err(error) => tracked.fail(error),
             }
             drop(must_end);
@@ -309,16 +314,16 @@ impl Command {
     }
 
     fn handle(&self, tracked: Arc<Tracked>, manager: Arc<OnceLock<Manager>>, pipes: Pipes) -> Result<Unit> {
-        let Pipes { stdin, mut stdout, mut stderr, terminal } = pipes;
-        if self.may_remain() {
-            stdout.iter_mut().for_each(|stdout| stdout.end_with(tracked.clone()));
-            stderr.iter_mut().for_each(|stderr| stderr.end_with(tracked.clone()));
-        }
-        let pty = terminal.map(|pair| Pty::new(pair, &tracked)).transpose()?;
+        let Pipes { stdin, stdout, stderr, terminal } = pipes;
         let mut unit = Unit::new(tracked, manager);
         unit.habits = self.habits;
-        unit.pty = pty;
         (unit.stdin, unit.stdout, unit.stderr) = (stdin, stdout, stderr);
+        let followed = unit.followed().clone();
+        if self.may_remain() {
+            unit.stdout.iter_mut().for_each(|stdout| stdout.end_with(followed.clone()));
+            unit.stderr.iter_mut().for_each(|stderr| stderr.end_with(followed.clone()));
+        }
+        unit.pty = terminal.map(|pair| Pty::new(pair, followed)).transpose()?;
         Ok(unit)
     }
 

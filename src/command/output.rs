@@ -20,7 +20,7 @@ pub struct Output {
 }
 
 impl Command {
-    /// Runs the command through the default manager ([`Manager::shared`]), and collects what it writes to its standard output
+    /// Runs the command through the default manager ([`Manager::shared`](crate::Manager::shared)), and collects what it writes to its standard output
     /// and standard error, unless other places were given for them.
     ///
     /// It resolves when the unit has ended and both are at their end: see [`Unit::wait_with_output`]. When the future is dropped
@@ -36,7 +36,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// As [`start`](Command::start), [`Manager::system`] and [`Unit::wait_with_output`].
+    /// As [`start`](Command::start), [`Manager::system`](crate::Manager::system) and [`Unit::wait_with_output`].
     pub async fn output(&mut self) -> Result<Output> {
         let mut command = self.clone();
         for stream in &mut command.stdio[1..] {

@@ -190,9 +190,11 @@ impl Manager {
         let _ = self.inner.link.with(|registry, cx| registry.release(tracked, cx));
     }
 
-    /// Nobody waits for the unit any more, and it is to be stopped.
-    pub(crate) fn give_up(&self, tracked: &Arc<Tracked>) {
-        drop(GiveUp { manager: self, tracked });
+    /// The unit is to be stopped, now or as soon as systemd has accepted its start. Nothing waits for that, but the
+    /// connection stays open until systemd has taken the call.
+    pub(crate) fn abandon(&self, tracked: &Arc<Tracked>) {
+        // Where the connection is lost, nothing can be stopped over it.
+        let _ = self.inner.link.with(|registry, cx| registry.give_up(tracked, cx));
     }
 
     /// Whether its units see the files of this host.
@@ -302,7 +304,6 @@ struct GiveUp<'a> {
 impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
         self.tracked.release();
-        // Where the connection is lost, nothing can be undone over it.
-        let _ = self.manager.inner.link.with(|registry, cx| registry.give_up(self.tracked, cx));
+        self.manager.abandon(self.tracked);
     }
 }

@@ -224,7 +224,7 @@ impl Registry {
         let (destination, obligation) = (self.destination(), self.obligations.clone());
         self.with_entry(tracked, cx, |entry, cx| {
             entry.give_up(destination, obligation, cx);
-            entry.when_released()
+            if entry.tracked.is_released() { entry.when_released() } else { Fate::Keep }
         });
     }
 

@@ -54,6 +54,24 @@ pub struct Unit {
     tracked: Arc<Tracked>,
     /// The manager that runs it; empty as long as a spawned start waits for a connection.
     manager: Arc<OnceLock<Manager>>,
+    followed: Arc<Followed>,
+}
+
+/// Has the unit's signals be followed until it has ended, or the last of these is dropped. The ends of its pipes and
+/// its terminal have it too, where they wait for the end.
+pub(crate) struct Followed {
+    pub tracked: Arc<Tracked>,
+    manager: Arc<OnceLock<Manager>>,
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.tracked.release();
+        // Where there is no manager yet, the task that starts the unit will see that it was released.
+        if let Some(manager) = self.manager.get() {
+            manager.release(&self.tracked);
+        }
+    }
 }
 
 /// What a handle does by itself.
@@ -65,11 +83,21 @@ pub(crate) struct Habits {
 
 impl Unit {
     pub(crate) fn new(tracked: Arc<Tracked>, manager: Arc<OnceLock<Manager>>) -> Self {
-        Unit { stdin: None, stdout: None, stderr: None, pty: None, habits: Habits::default(), tracked, manager }
+        let followed = Arc::new(Followed { tracked: tracked.clone(), manager: manager.clone() });
+        Unit {
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            pty: None,
+            habits: Habits::default(),
+            tracked,
+            manager,
+            followed,
+        }
     }
 
-    pub(crate) fn tracked(&self) -> &Arc<Tracked> {
-        &self.tracked
+    pub(crate) fn followed(&self) -> &Arc<Followed> {
+        &self.followed
     }
 
     /// The unit's full name, for instance `backup.service`.
@@ -96,7 +124,7 @@ impl Unit {
     /// When the start was refused by systemd, after [`Command::spawn`](crate::Command::spawn); and
     /// [`Error::Disconnected`](crate::Error::Disconnected) or [`Error::RuntimeGone`](crate::Error::RuntimeGone) when
     /// the connection went away before the end was known. A failure of the program is no error, but an [`Exit`], unless
-    /// [`Command::raise_on_fail`](crate::Command::raise_on_fail) has it be [`Error::Failed`].
+    /// [`Command::raise_on_fail`](crate::Command::raise_on_fail) has it be [`Error::Failed`](crate::Error::Failed).
     pub async fn wait(&self) -> Result<Exit> {
         self.judge(self.tracked.ended().await)
     }
@@ -156,12 +184,12 @@ impl fmt::Debug for Unit {
 
 impl Drop for Unit {
     fn drop(&mut self) {
-        self.tracked.release();
-        match self.manager.get() {
-            Some(manager) if self.habits.kill_on_drop => manager.give_up(&self.tracked),
-            Some(manager) => manager.release(&self.tracked),
-            // The task that starts it will see that it was released.
-            None => {}
+        if self.habits.kill_on_drop {
+            self.tracked.abandon();
+            // Where there is no manager yet, the task that starts the unit will see that it was abandoned.
+            if let Some(manager) = self.manager.get() {
+                manager.abandon(&self.tracked);
+            }
         }
     }
 }

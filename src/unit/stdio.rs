@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe::{Receiver, Sender};
 
-use super::tracked::Tracked;
+use super::Followed;
 use crate::error::{Error, Result};
 
 /// The standard input of a unit: what is written to it the program reads. Dropping it is the end of file.
@@ -75,10 +75,10 @@ impl Reader {
         Ok(Reader { pipe, remaining: Remaining::Not })
     }
 
-    fn end_with(&mut self, unit: Arc<Tracked>) {
+    fn end_with(&mut self, unit: Arc<Followed>) {
         let ended = async move {
             // When it cannot be told, nothing more is to be waited for either.
-            let _ = unit.ended().await;
+            let _ = unit.tracked.ended().await;
         };
         self.remaining = Remaining::Running(Box::pin(ended));
     }
@@ -123,7 +123,7 @@ macro_rules! reader {
             }
 
             /// Has the end of this unit be the end of file, as soon as nothing is left to read.
-            pub(crate) fn end_with(&mut self, unit: Arc<Tracked>) {
+            pub(crate) fn end_with(&mut self, unit: Arc<Followed>) {
                 self.0.end_with(unit);
             }
 

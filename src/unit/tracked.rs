@@ -81,6 +81,14 @@ impl Tracked {
         self.handles.load(Ordering::Acquire) == 0
     }
 
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+    }
+
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
     pub fn invocation_id(&self) -> Option<InvocationId> {
         self.lock().invocation_id
     }
