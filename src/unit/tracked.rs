@@ -1,7 +1,7 @@
 //! What the connection's side and the handle's side of a unit share.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -14,6 +14,8 @@ pub(crate) struct Tracked {
     name: Box<str>,
     /// How many hold a handle.
     handles: AtomicUsize,
+    /// A handle was dropped that the unit was not to outlive.
+    abandoned: AtomicBool,
     progress: Mutex<Progress>,
 }
 
@@ -56,6 +58,7 @@ impl Tracked {
         Tracked {
             name: name.into(),
             handles: AtomicUsize::new(1),
+            abandoned: AtomicBool::new(false),
             progress: Mutex::new(Progress {
                 phase: Phase::Starting,
                 invocation_id: None,

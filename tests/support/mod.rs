@@ -100,7 +100,8 @@ macro_rules! alone {
 
 /// This test program with one of its ignored tests, to be a process of its own.
 pub fn helper(test: &str) -> Command {
-    let mut command = Command::new("/proc/self/exe"); // for the ordinary user too, see `as_user`
+    // Not by its path, where the ordinary user may not look, and not as `self`, which may be strace by then.
+    let mut command = Command::new(format!("/proc/{}/exe", std::process::id()));
     command.args([test, "--exact", "--ignored", "--nocapture"]);
     // malloc counts as in use what it keeps for the next call; without its caches the figure is the true one.
     command.env("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0");
