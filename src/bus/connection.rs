@@ -37,7 +37,12 @@ pub(crate) enum Target {
 impl Target {
     /// Whether opening it can block, so that it belongs on a blocking thread.
     pub fn blocks(&self) -> bool {
-        matches!(self, Target::Machine(_) | Target::UserMachine(_))
+        match self {
+            Target::System | Target::User => false,
+            Target::Machine(_) | Target::UserMachine(_) => true,
+            // The one enters the machine in a child process, and waits for that.
+            Target::Bus(address) | Target::Peer(address) => address.to_string_lossy().contains("x-machine-unix:"),
+        }
     }
 
     /// Whether the connection leads through a child process, for whose end closing it waits.

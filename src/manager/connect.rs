@@ -129,6 +129,7 @@ impl Scope {
             (Scope::Address(address), Errno::EINVAL | Errno::ECONNREFUSED) if !has_transport(address) => {
                 "that is not a D-Bus address (as unix:path=/run/dbus/system_bus_socket is one)".into()
             }
+            (Scope::Address(address), _) => explain_address(address, *errno),
             (Scope::System | Scope::User, Errno::ENOENT | Errno::ECONNREFUSED | Errno::ENOMEDIUM) if !booted => {
                 "systemd does not run this machine (there is no /run/systemd/system)".into()
             }
@@ -153,6 +154,26 @@ impl Scope {
 
 const NO_RUNTIME_DIR: &str = "there is no socket of it; log in, or have root run `loginctl enable-linger USER`, and see \
      that XDG_RUNTIME_DIR is set (/run/user/UID)";
+
+/// Why there was no connection to an address of the caller's.
+fn explain_address(address: &str, errno: Errno) -> String {
+    let text = errno.desc();
+    match errno {
+        Errno::EINVAL => format!("{text}: there is a mistake in the address (sd_bus_set_address(3) has the forms)"),
+        Errno::E2BIG => format!("{text}: a socket's path has 107 bytes at most"),
+        Errno::EBADR => {
+            format!("{text}: what listens there is no bus daemon; a manager's own socket is for Transport::Private")
+        }
+        Errno::EPERM if address.contains("guid=") => format!("{text}: perhaps it is another bus than its guid= says"),
+        Errno::ECONNRESET | Errno::EPIPE if address.contains("unixexec:") => {
+            format!("{text}: the program of the address ended; run it by hand to see why")
+        }
+        Errno::EHOSTDOWN | Errno::ENXIO if address.contains("x-machine-unix:") => {
+            format!("{text}: is the machine running? (machinectl list)")
+        }
+        _ => text.to_owned(),
+    }
+}
 
 /// Whether one of the addresses in the list has a form that libsystemd knows.
 fn has_transport(address: &str) -> bool {
