@@ -40,6 +40,38 @@
 //! executed is an exit too, with systemd's code 203. A start that never came to it, because a condition was not met, a
 //! required unit failed or the job was cancelled, is told apart from a success: see [`Outcome`].
 //!
+//! # Started, active, ended
+//!
+//! A handle is there when systemd has accepted the start. [`Unit::activated`] resolves when the start is done (a notify
+//! service says that it is ready, an exec service's program was executed, a oneshot has run), or fails with the
+//! [`Exit`]. [`Unit::wait`] resolves at the end, [`Exit::check`] makes an error of an exit that is none as it should be,
+//! and [`Unit::states`] is a stream of every change between.
+//!
+//! # Standard streams and terminals
+//!
+//! Standard input is `/dev/null` and output goes to the journal, as with any service, unless a [`Stdio`] says
+//! otherwise: a pipe whose other end is in the handle, any descriptor, a file. [`Command::output`] collects it.
+//! [`Command::pty`] runs the program on a terminal of its own, in a container on one of the container's, and
+//! [`Unit::forward_terminal`] puts it through to the caller's.
+//!
+//! ```no_run
+//! # async fn example() -> sdrun::Result<()> {
+//! use sdrun::{Command, Stdio};
+//!
+//! let mut unit = Command::new("/bin/bash").pty().spawn()?;
+//! unit.forward_terminal(std::io::stdin(), std::io::stdout()).await?;
+//!
+//! let log = std::fs::File::create("/tmp/log").expect("can be written");
+//! Command::new("/bin/ls").stdout(log).stderr(Stdio::inherit()).status().await?.check()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Supervisors
+//!
+//! A unit belongs to the manager, not to whoever started it. A program that was restarted finds its units again with
+//! [`Manager::unit`], and gets the same handle: waiting, control and all.
+//!
 //! # Cancellation
 //!
 //! Every future may be dropped at any time. Dropping a start ([`run`], [`Command::start`], [`Command::status`]) before
