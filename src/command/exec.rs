@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt;
 
+use super::message::property;
 use super::program::{Place, resolve};
 use super::words;
 use crate::bus::{Container, Message};
@@ -123,24 +124,75 @@ pub(super) struct Resolved<'a> {
 }
 
 impl Resolved<'_> {
-    /// Appends it as a `(sasb)`.
-    ///
-    /// That is the plain form of `ExecStart` and its like. The `Ex` form would have a flag against expansion, but on
-    /// systemd 252 a daemon-reload loses what was sent as that; so dollar signs are doubled instead.
-    pub fn append_to(&self, message: &mut Message<'_>) -> Result<()> {
-        let Exec { words, arg0, ignore_failure, expand, .. } = self.exec;
+    /// Whether the plain form of `ExecStart` and its like is not enough for it to arrive as it is, at once and after a
+    /// daemon-reload: see [`append_lines`].
+    fn needs_flag(&self) -> bool {
+        !self.exec.expand && self.argv().any(|word| word.contains(['$', ';']))
+    }
+
+    fn argv(&self) -> impl Iterator<Item = &str> {
+        let Exec { words, arg0, .. } = self.exec;
         let first = arg0.as_deref().unwrap_or(&self.path);
-        let argv = std::iter::once(first).chain(words[1..].iter().map(String::as_str));
+        std::iter::once(first).chain(words[1..].iter().map(String::as_str))
+    }
+
+    /// Appends it as a `(sasb)`.
+    fn append_plain_to(&self, message: &mut Message<'_>) -> Result<()> {
         message.container(Container::Struct, c"sasb", |m| {
-            m.append_str(&self.path)?;
-            if *expand {
-                m.append_strs(argv)?;
-            } else {
-                m.append_strs(argv.map(words::unexpanded))?;
+            let by_shell =
+                if self.needs_flag() && self.exec.arg0.is_none() { words::by_shell(self.argv()) } else { None };
+            match by_shell {
+                Some(script) => {
+                    m.append_str(words::SHELL)?;
+                    m.append_strs([words::SHELL, "-c", &script])?;
+                }
+                None => {
+                    m.append_str(&self.path)?;
+                    m.append_strs(self.argv())?;
+                }
             }
-            m.append(*ignore_failure)
+            m.append(self.exec.ignore_failure)
         })
     }
+
+    /// Appends it as a `(sasas)`.
+    fn append_flagged_to(&self, message: &mut Message<'_>) -> Result<()> {
+        message.container(Container::Struct, c"sasas", |m| {
+            m.append_str(&self.path)?;
+            m.append_strs(self.argv())?;
+            let flags = [(self.exec.ignore_failure, "ignore-failure"), (!self.exec.expand, "no-env-expand")];
+            m.append_strs(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag))
+        })
+    }
+}
+
+/// Appends the command lines of one kind, as the properties `kind` and, where that must be, `kind` with `Ex`.
+///
+/// Only the flag `no-env-expand` of the second keeps `$` from being expanded, and keeps it as it is over a
+/// daemon-reload: systemd 257 and 262 write the plain form down for the reload as one that is not expanded, so a dollar
+/// sign that was doubled stays doubled. Systemd 252 ignores the second when it reloads, and reads the first, where
+/// it has put a backslash before each `$` and `;`. So what has neither is sent as the first alone; what has one is sent
+/// as both, with an empty second between them, which empties the list in memory (and 252's record of the
+/// second) and leaves 252's record of the first, for the reload: that has the words in a form in which a shell takes
+/// exactly these backslashes away.
+pub(super) fn append_lines(message: &mut Message<'_>, kind: &str, lines: &[Resolved<'_>]) -> Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    property(message, kind, c"a(sasb)", |m| {
+        m.container(Container::Array, c"(sasb)", |m| lines.iter().try_for_each(|line| line.append_plain_to(m)))
+    })?;
+    if lines.iter().any(Resolved::needs_flag) {
+        let kind = format!("{kind}Ex");
+        for lines in [&[], lines] {
+            property(message, &kind, c"a(sasas)", |m| {
+                m.container(Container::Array, c"(sasas)", |m| {
+                    lines.iter().try_for_each(|line| line.append_flagged_to(m))
+                })
+            })?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn empty(what: &'static str) -> Error {

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use super::exec::Resolved;
+use super::exec::{Resolved, append_lines};
 use super::stdio::Streams;
 use super::{Command, words};
 use crate::bus::{Container, Message, Value};
@@ -71,7 +71,6 @@ impl Ready<'_> {
             property(message, "UnsetEnvironment", c"as", |m| m.append_strs(&self.unset))?;
         }
         self.streams.append_to(message)?;
-        append_properties(message, extra)?;
         let lines = [
             ("ExecStartPre", self.start_pre.as_slice()),
             ("ExecStart", std::slice::from_ref(&self.main)),
@@ -79,14 +78,8 @@ impl Ready<'_> {
             ("ExecStop", &self.stop),
             ("ExecStopPost", &self.stop_post),
         ];
-        for (name, lines) in lines {
-            if !lines.is_empty() {
-                property(message, name, c"a(sasb)", |m| {
-                    m.container(Container::Array, c"(sasb)", |m| lines.iter().try_for_each(|line| line.append_to(m)))
-                })?;
-            }
-        }
-        Ok(())
+        lines.into_iter().try_for_each(|(kind, lines)| append_lines(message, kind, lines))?;
+        append_properties(message, extra)
     }
 
     /// Appends the auxiliary units, each a `(sa(sv))`.

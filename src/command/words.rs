@@ -1,6 +1,5 @@
 //! The parts of a command, checked before anything is sent.
 
-use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -93,9 +92,34 @@ fn text<'a>(what: &'static str, value: &'a OsStr) -> Result<&'a str> {
     Ok(text)
 }
 
-/// The word in a form that systemd, which expands `$VARIABLES` in command lines, leaves as it was.
-pub(super) fn unexpanded(word: &str) -> Cow<'_, str> {
-    if word.contains('$') { word.replace('$', "$$").into() } else { word.into() }
+/// The shell of [`by_shell`].
+pub(super) const SHELL: &str = "/bin/sh";
+
+/// Longest argument that Linux passes to a program, without the NUL byte.
+const LONGEST_ARGUMENT: usize = 131_071;
+
+/// A script for the shell that executes this command line, in a form in which every `$` and `;` lacks just the
+/// backslash before it that systemd 252 puts there. `None` where it would be too long.
+pub(super) fn by_shell<'a>(words: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut script = String::from("exec");
+    for word in words {
+        script.push(' ');
+        if word.is_empty() {
+            script.push_str("''");
+        }
+        for c in word.chars() {
+            match c {
+                // As it is. No "${" comes about, which systemd would expand: "{" gets a backslash.
+                '$' | ';' | '/' | '.' | ',' | '_' | '-' | '+' | ':' | '@' | '%' => script.push(c),
+                _ if c.is_ascii_alphanumeric() => script.push(c),
+                // A backslash would take a newline away.
+                _ if c.is_control() || !c.is_ascii() => script.extend(['\'', c, '\'']),
+                _ => script.extend(['\\', c]),
+            }
+        }
+    }
+    // Room for the backslashes that are to come.
+    (script.len() + script.matches(['$', ';']).count() <= LONGEST_ARGUMENT).then_some(script)
 }
 
 /// The command line as a description: quoted where it must be, on one line, of bounded length.
@@ -153,9 +177,16 @@ mod tests {
     }
 
     #[test]
-    fn dollars_are_doubled() {
-        assert_eq!(unexpanded("plain"), "plain");
-        assert_eq!(unexpanded("$HOME ${X} $$"), "$$HOME $${X} $$$$");
+    fn a_shell_takes_the_backslashes_of_systemd_252_away() {
+        let every: String = ('\u{1}'..='\u{2ff}').collect();
+        let words = ["/usr/bin/printf", "%s\\0", "", "${X}$$X$ $", "\\$;\\;", "~", "a\nb", "'\"`", &every];
+        let script = by_shell(words.into_iter()).unwrap();
+        assert!(!script.contains("${"), "{script}");
+        let after_reload = script.replace('$', "\\$").replace(';', "\\;");
+        let output = std::process::Command::new(SHELL).args(["-c", &after_reload]).output().unwrap();
+        let expected = words[2..].iter().map(|word| format!("{word}\0")).collect::<String>();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+        assert_eq!(by_shell([&*"$".repeat(LONGEST_ARGUMENT / 2)].into_iter()), None);
     }
 
     #[test]
