@@ -47,7 +47,8 @@ pub enum ServiceType {
     Dbus,
     /// When it says that it is ready: `READY=1`, `sd_notify(3)`.
     Notify,
-    /// As `Notify`, and a reload sends SIGHUP and waits likewise. Since systemd 253.
+    /// As `Notify`, and a reload sends SIGHUP and waits likewise. Since systemd 253; 262 wants the program to handle that
+    /// signal, or the start fails as a `protocol` error.
     NotifyReload,
     /// As `Simple`, but held back, for 5 s at most, while other jobs run.
     Idle,
@@ -100,9 +101,10 @@ impl Command {
     }
 
     /// Describes the unit, for `systemctl status` and the journal (`Description=`); without it that is the command
-    /// line.
+    /// line. It may not hold a line break or end with a backslash: systemd writes it down as it is, and would read what
+    /// follows as another setting.
     pub fn description(&mut self, description: impl Into<String>) -> &mut Self {
-        let description = words::plain("description", description.into());
+        let description = words::one_line("description", description.into());
         self.description = self.accept(description);
         self
     }
@@ -228,8 +230,8 @@ impl Command {
         self
     }
 
-    /// Adds a command that stops the service when it is to stop (`ExecStop=`), but not when it ends by itself before it was started. It sees
-    /// `$MAINPID`. What is left when it has ended is sent SIGTERM, and later SIGKILL.
+    /// Adds a command that stops the service (`ExecStop=`), run when it is to stop or its main process has ended by itself,
+    /// provided that it was started. It sees `$MAINPID`. What is left when it has ended is sent SIGTERM, and later SIGKILL.
     pub fn stop(&mut self, exec: impl Into<Exec>) -> &mut Self {
         let exec = self.checked(exec.into());
         self.service.stop.push(exec);
@@ -270,6 +272,9 @@ impl Command {
     /// Sets any property of the unit that systemd takes in `StartTransientUnit`, by its D-Bus name and type
     /// (org.freedesktop.systemd1(5)). Whether the property exists and takes that type is for systemd to say, when
     /// the command is started. These come after the properties that other calls set, and so win over them.
+    ///
+    /// systemd writes them down in a unit file, which it reads at the next `daemon-reload`, and some texts, as
+    /// `Description`, as they are: text from a stranger may hold no line break, or it brings settings of its own.
     ///
     /// ```no_run
     /// # async fn example() -> sdrun::Result<()> {

@@ -34,10 +34,9 @@ pub(super) fn variable(key: &OsStr, value: &OsStr) -> Result<(String, String)> {
     if !name.chars().all(valid) || name.starts_with(|c: char| c.is_ascii_digit()) {
         return refuse("has an invalid name: systemd takes letters, digits and \"_\", and no digit in front");
     }
-    let Some(text) = value.to_str() else { return refuse("has a value that is not UTF-8") };
-    match text.chars().find(|c| c.is_control() && !matches!(c, '\t' | '\n')) {
-        Some('\0') => refuse("has a value with a NUL byte"),
-        _ => Ok((name.into(), text.into())),
+    match sendable(value) {
+        Ok(value) => Ok((name.into(), value.into())),
+        Err(reason) => refuse(&format!("has a value that {reason}")),
     }
 }
 
@@ -55,7 +54,25 @@ fn absolute(what: &'static str, path: &Path) -> Result<String> {
     let shown = text(what, path.as_os_str())?;
     let absolute = std::path::absolute(path)
         .map_err(|error| Error::invalid(what, shown, format!("cannot be made absolute: {error}")))?;
-    text(what, absolute.as_os_str()).map(String::from)
+    let absolute = text(what, absolute.as_os_str())?;
+    if absolute.ends_with([' ', '\t']) {
+        return Err(Error::invalid(what, absolute, "ends with a blank, which systemd drops at its next reload"));
+    }
+    one_line(what, absolute.into())
+}
+
+/// Text that systemd writes down as it is, in the unit's file, and reads again at the next daemon-reload: more than one line
+/// would be more than one setting.
+pub(super) fn one_line(what: &'static str, value: String) -> Result<String> {
+    let refuse = |reason: &str| Err(Error::invalid(what, &value, reason));
+    if value.contains(['\n', '\r']) {
+        return refuse("holds a line break: systemd would take what follows for another setting at its next reload");
+    }
+    if value.ends_with('\\') {
+        return refuse("ends with a backslash: systemd would join the next setting to it at its next reload");
+    }
+    text(what, OsStr::new(&value))?;
+    Ok(value)
 }
 
 /// The name of an environment variable.
@@ -65,11 +82,9 @@ pub(super) fn variable_name(key: &OsStr) -> Result<String> {
 
 /// Text that may hold anything but NUL, and something it must.
 pub(super) fn some(what: &'static str, value: String) -> Result<String> {
-    if value.is_empty() { Err(Error::invalid(what, "", "may not be empty")) } else { plain(what, value) }
-}
-
-/// Text that may hold anything but NUL.
-pub(super) fn plain(what: &'static str, value: String) -> Result<String> {
+    if value.is_empty() {
+        return Err(Error::invalid(what, "", "may not be empty"));
+    }
     text(what, OsStr::new(&value))?;
     Ok(value)
 }
@@ -80,16 +95,20 @@ pub(super) fn split(line: &str) -> Result<Vec<String>> {
         .map_err(|_| Error::invalid("command line", line, "has a quote that is opened and never closed"))
 }
 
-/// What can cross D-Bus: UTF-8 without NUL.
 fn text<'a>(what: &'static str, value: &'a OsStr) -> Result<&'a str> {
-    let Some(text) = value.to_str() else {
-        let reason = "is not UTF-8, and D-Bus carries no other text";
-        return Err(Error::invalid(what, value.to_string_lossy(), reason));
-    };
-    if text.contains('\0') {
-        return Err(Error::invalid(what, text, "holds a NUL byte, which no program can be given"));
+    sendable(value).map_err(|reason| Error::invalid(what, value.to_string_lossy(), reason))
+}
+
+/// What can cross D-Bus: UTF-8 without NUL and without noncharacters; or why it cannot.
+fn sendable(value: &OsStr) -> Result<&str, String> {
+    let Some(text) = value.to_str() else { return Err("is not UTF-8, and D-Bus carries no other text".into()) };
+    // The Unicode Standard, 23.7: 66 code points that stand for no character. sd-bus refuses them.
+    let unsendable = |c: &char| matches!(u32::from(*c), 0 | 0xfdd0..=0xfdef) || u32::from(*c) & 0xfffe == 0xfffe;
+    match text.chars().find(unsendable) {
+        None => Ok(text),
+        Some('\0') => Err("holds a NUL byte, which no program can be given".into()),
+        Some(c) => Err(format!("holds U+{:04X}, which is no character: D-Bus does not carry it", u32::from(c))),
     }
-    Ok(text)
 }
 
 /// The shell of [`by_shell`].
@@ -162,6 +181,26 @@ mod tests {
         let error = argument(2, OsStr::from_bytes(b"a\xffb")).unwrap_err().to_string();
         assert_eq!(error, "argument \"a\u{fffd}b\" (number 2) is not UTF-8, and D-Bus carries no other text");
         assert!(argument(1, OsStr::new("")).is_ok());
+    }
+
+    #[test]
+    fn noncharacters_cannot_be_sent() {
+        for bad in ['\u{fdd0}', '\u{fdef}', '\u{fffe}', '\u{ffff}', '\u{1fffe}', '\u{10ffff}'] {
+            let error = argument(1, OsStr::new(&format!("a{bad}"))).unwrap_err().to_string();
+            assert!(error.contains(&format!("U+{:04X}", u32::from(bad))), "{error}");
+        }
+        assert!(argument(1, OsStr::new("\u{fdcf}\u{fdf0}\u{fffd}\u{10000}\u{10fffd}")).is_ok());
+    }
+
+    #[test]
+    fn what_is_written_down_as_it_is_has_one_line() {
+        for bad in ["a\nExecStop=/bin/evil", "a\r", "a\\", "a\0"] {
+            assert!(one_line("description", bad.into()).is_err(), "{bad:?}");
+            assert!(directory(Path::new(&format!("/{bad}"))).is_err(), "{bad:?}");
+        }
+        assert!(directory(Path::new("/a ")).is_err());
+        assert_eq!(directory(Path::new("/a\\b c%n")).unwrap(), "/a\\b c%n");
+        assert_eq!(one_line("description", " \t%n \u{1} ".into()).unwrap(), " \t%n \u{1} ");
     }
 
     #[test]

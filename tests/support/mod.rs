@@ -122,3 +122,131 @@ pub fn list_descriptors() -> Vec<String> {
     };
     std::fs::read_dir("/proc/self/fd").unwrap().map(name).collect()
 }
+
+/// Words that something on the way to a program may take for more than they are.
+pub const ODD_WORDS: [&str; 66] = [
+    "",
+    " ",
+    "  ",
+    " a ",
+    "a b",
+    "\t",
+    "a\tb",
+    "\n",
+    "a\nb",
+    "\n\n",
+    "a\\\nb",
+    "\r",
+    "a\rb",
+    "\u{1}",
+    "\u{1b}[0m",
+    "\u{7f}",
+    "\u{85}",
+    "'",
+    "\"",
+    "`",
+    "'a'",
+    "\"a\"",
+    "`a`",
+    "it's",
+    "\\",
+    "\\\\",
+    "\\n",
+    "\\x41",
+    "\\\"",
+    "\\ ",
+    "a\\",
+    "\\$",
+    "\\;",
+    "$",
+    "$$",
+    "$HOME",
+    "$$HOME",
+    "${HOME}",
+    "$${HOME}",
+    "a${HOME}b",
+    "a$HOME",
+    "$(id)",
+    "${",
+    "${}",
+    "$X;%",
+    ";",
+    "a;b",
+    ";;",
+    "%",
+    "%n",
+    "%%",
+    "%%n",
+    "a%",
+    "-x",
+    "@x",
+    ":x",
+    "+x",
+    "!x",
+    "|x",
+    "~x",
+    "~",
+    "#x",
+    "*",
+    "{a,b}",
+    "é\u{301}日本\u{1F600}",
+    "\u{feff}",
+];
+
+/// systemctl for the manager that [`managers`] are connections to; panics when it fails.
+pub fn systemctl(arguments: &[&str]) -> String {
+    let scope = if is_root() { "--system" } else { "--user" };
+    let output = Command::new("systemctl").arg(scope).args(arguments).output().expect("systemctl runs");
+    assert!(output.status.success(), "systemctl {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The version of the systemd here.
+pub fn systemd_version() -> u32 {
+    let line = systemctl(&["--version"]);
+    line.split_whitespace().nth(1).and_then(|word| word.split('.').next()?.parse().ok()).expect("a version")
+}
+
+/// A folder that is this test's own, which units may write to, removed with the value.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("sdrun-folder-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        Folder(path)
+    }
+
+    /// The path of this file in it.
+    pub fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.0.join(name)).unwrap_or_default()
+    }
+
+    /// A FIFO in it, that anyone may open.
+    pub fn fifo(&self, name: &str) -> String {
+        let path = self.path(name);
+        let status = Command::new("mkfifo").args(["-m", "666", &path]).status().unwrap();
+        assert!(status.success());
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Opens a FIFO for writing as soon as another process reads it, which goes on when this is dropped.
+pub async fn reader_of(fifo: &str) -> std::fs::File {
+    let path = fifo.to_owned();
+    let open = tokio::task::spawn_blocking(move || std::fs::OpenOptions::new().write(true).open(path).unwrap());
+    soon("a reader of the FIFO", open).await.unwrap()
+}
