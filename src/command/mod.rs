@@ -227,7 +227,7 @@ impl Command {
         let (streams, pipes) = self.prepare(self.terminal.open(manager).await?)?;
         let given = Arc::new(OnceLock::from(manager.clone()));
         let unit = self.handle(tracked, given, pipes)?;
-        self.send(&unit.followed().tracked, &streams, manager).await?;
+        self.send(&unit.following().tracked, &streams, manager).await?;
         Ok(unit)
     }
 
@@ -318,12 +318,10 @@ impl Command {
         let mut unit = Unit::new(tracked, manager);
         unit.habits = self.habits;
         (unit.stdin, unit.stdout, unit.stderr) = (stdin, stdout, stderr);
-        let followed = unit.followed().clone();
         if self.may_remain() {
-            unit.stdout.iter_mut().for_each(|stdout| stdout.end_with(followed.clone()));
-            unit.stderr.iter_mut().for_each(|stderr| stderr.end_with(followed.clone()));
+            unit.tell_pipes_of_end();
         }
-        unit.pty = terminal.map(|pair| Pty::new(pair, followed)).transpose()?;
+        unit.pty = terminal.map(|pair| Pty::new(pair, unit.following())).transpose()?;
         Ok(unit)
     }
 
@@ -353,9 +351,9 @@ impl Command {
             }
             (slice, true) => Some(slice::inherited(slice.as_deref(), manager.is_user())?),
         };
-        manager.check_descriptors(
-            streams.descriptors() + self.extra.iter().map(|(_, value)| value.descriptors()).sum::<usize>(),
-        )?;
+        let auxiliary = service.auxiliary.iter().flat_map(|(_, properties)| properties);
+        let extra: usize = self.extra.iter().chain(auxiliary).map(|(_, value)| value.descriptors()).sum();
+        manager.check_descriptors(streams.descriptors() + extra)?;
         let mut unset = self.environment.unset_names(of_manager);
         let term = (streams.tty.is_some() && !self.environment.names().any(|name| name == "TERM")).then(pty::term);
         if term.is_some() {

@@ -93,7 +93,7 @@ fn terminal_path(path: &Path) -> Result<String> {
         let reason = "is not UTF-8, and D-Bus carries no other text";
         return Err(Error::invalid("pty path", path.to_string_lossy(), reason));
     };
-    let text = words::plain("pty path", text.into())?;
+    let text = words::one_line("pty path", text.into())?;
     if !path.is_absolute() {
         return Err(Error::invalid("pty path", text, "is not an absolute path (as /dev/pts/3 is one)"));
     }

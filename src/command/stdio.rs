@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Component, Path};
 use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::pipe2;
+use tokio::runtime::Handle;
 
 use super::message::{property, property_str};
 use super::pty::Opened;
@@ -75,22 +76,32 @@ impl Stdio {
         Stdio(Kind::Journal)
     }
 
-    /// A file that systemd opens, of the machine that the unit runs on; it is created where it does not exist, and
-    /// overwritten from its start on but not emptied (`StandardOutput=file:`). A relative path is relative to this
-    /// process's own working directory.
+    /// A file that systemd opens, of the machine that the unit runs on (`StandardOutput=file:`). For output it is created
+    /// where it does not exist, and overwritten from its start on but not emptied. A relative path is relative to this
+    /// process's own working directory; `..` is refused. One that cannot be opened is an [`Exit`](crate::Exit) with code
+    /// 208, 209 or 222, for the three streams.
     pub fn file(path: impl AsRef<Path>) -> Self {
-        Stdio(Kind::Opened("File", words::file(path.as_ref())))
+        Self::opened("File", path.as_ref())
     }
 
     /// As [`file`](Stdio::file), but written at its end (`StandardOutput=append:`). Not for standard input.
     pub fn append(path: impl AsRef<Path>) -> Self {
-        Stdio(Kind::Opened("FileToAppend", words::file(path.as_ref())))
+        Self::opened("FileToAppend", path.as_ref())
     }
 
     /// As [`file`](Stdio::file), but emptied first (`StandardOutput=truncate:`, systemd 248 and later). Not for
     /// standard input.
     pub fn truncate(path: impl AsRef<Path>) -> Self {
-        Stdio(Kind::Opened("FileToTruncate", words::file(path.as_ref())))
+        Self::opened("FileToTruncate", path.as_ref())
+    }
+
+    fn opened(how: &'static str, path: &Path) -> Self {
+        let parent = path.components().any(|part| part == Component::ParentDir);
+        let file = match words::file(path) {
+            Ok(file) if parent => Err(Error::invalid("file", file, "has a \"..\" in it, which systemd does not take")),
+            file => file,
+        };
+        Stdio(Kind::Opened(how, file))
     }
 
     /// Whether this can be the stream, and can be sent.
@@ -184,6 +195,10 @@ impl Streams {
     /// output.
     pub fn prepare(stdio: [Option<&Stdio>; 3], terminal: Option<Opened>) -> Result<(Self, Pipes)> {
         let [stdin, stdout, stderr] = stdio;
+        if stdio.iter().flatten().any(|stdio| matches!(stdio.0, Kind::Piped)) {
+            // The ends that stay here are registered with it.
+            Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        }
         let (mut streams, mut pipes) = (Streams::default(), Pipes::default());
         let Opened { path, passed, pair } = terminal.unwrap_or_default();
         (streams.tty, pipes.terminal) = (path, pair);
@@ -234,6 +249,12 @@ impl Streams {
     pub fn append_to(&self, message: &mut Message<'_>) -> Result<()> {
         if let Some(path) = &self.tty {
             property_str(message, "TTYPath", path)?;
+        }
+        // systemd compares the words of the two outputs, and gives standard error the descriptor of standard output
+        // where they are the same, though that has a descriptor and its word means nothing. So they differ.
+        if let [_, Some(Ready::Descriptor(_)), Some(Ready::Word(error))] = &self.ready {
+            let other = if *error == "null" { "journal" } else { "null" };
+            property_str(message, Stream::Output.property(), other)?;
         }
         for (stream, ready) in [Stream::Input, Stream::Output, Stream::Error].into_iter().zip(&self.ready) {
             let name = stream.property();

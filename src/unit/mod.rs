@@ -54,20 +54,28 @@ pub struct Unit {
     tracked: Arc<Tracked>,
     /// The manager that runs it; empty as long as a spawned start waits for a connection.
     manager: Arc<OnceLock<Manager>>,
-    followed: Arc<Followed>,
+    following: Arc<Following>,
 }
 
-/// Has the unit's signals be followed until it has ended, or the last of these is dropped. The ends of its pipes and
-/// its terminal have it too, where they wait for the end.
-pub(crate) struct Followed {
+/// Has a unit be followed as long as this exists: its handle has it, and so have the ends of its pipes where they are
+/// to learn of its end.
+#[derive(Debug)]
+pub(crate) struct Following {
     pub tracked: Arc<Tracked>,
     manager: Arc<OnceLock<Manager>>,
 }
 
-impl Drop for Followed {
+impl Following {
+    /// Waits until the unit has ended, or nothing more can be known of it.
+    pub async fn until_ended(self: Arc<Self>) {
+        let _ = self.tracked.ended().await;
+    }
+}
+
+impl Drop for Following {
     fn drop(&mut self) {
         self.tracked.release();
-        // Where there is no manager yet, the task that starts the unit will see that it was released.
+        // Without a manager the task that starts it will see that it was released.
         if let Some(manager) = self.manager.get() {
             manager.release(&self.tracked);
         }
@@ -83,7 +91,7 @@ pub(crate) struct Habits {
 
 impl Unit {
     pub(crate) fn new(tracked: Arc<Tracked>, manager: Arc<OnceLock<Manager>>) -> Self {
-        let followed = Arc::new(Followed { tracked: tracked.clone(), manager: manager.clone() });
+        let following = Arc::new(Following { tracked: tracked.clone(), manager: manager.clone() });
         Unit {
             stdin: None,
             stdout: None,
@@ -92,12 +100,20 @@ impl Unit {
             habits: Habits::default(),
             tracked,
             manager,
-            followed,
+            following,
         }
     }
 
-    pub(crate) fn followed(&self) -> &Arc<Followed> {
-        &self.followed
+    /// Has the ends of the unit's pipes that are in the handle learn of the unit's end.
+    pub(crate) fn tell_pipes_of_end(&mut self) {
+        let following = &self.following;
+        self.stdin.iter_mut().for_each(|stdin| stdin.end_with(following));
+        self.stdout.iter_mut().for_each(|stdout| stdout.end_with(following));
+        self.stderr.iter_mut().for_each(|stderr| stderr.end_with(following));
+    }
+
+    pub(crate) fn following(&self) -> &Arc<Following> {
+        &self.following
     }
 
     /// The unit's full name, for instance `backup.service`.

@@ -13,7 +13,7 @@ use sdrun_sys::terminal;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
-use super::Followed;
+use super::Following;
 use crate::bus::watch;
 use crate::error::{Error, Result};
 
@@ -166,13 +166,13 @@ struct Open {
 
 impl Pty {
     /// Takes over a terminal whose unit is about to be started.
-    pub(crate) fn new(pair: Pair, unit: Arc<Followed>) -> Result<Self> {
+    pub(crate) fn new(pair: Pair, unit: &Arc<Following>) -> Result<Self> {
         let Pair { master, slave, path: _ } = pair;
         let other =
             master.try_clone().map_err(|error| Error::io("duplicate the pseudo-terminal's descriptor", &error))?;
         let reader = Master::new(master, Interest::READABLE)?;
         let writer = Master::new(other, Interest::WRITABLE)?;
-        let ended = Box::pin(async move { drop(unit.tracked.ended().await) });
+        let ended = Box::pin(unit.clone().until_ended());
         let open = Some(Open { slave, ended });
         Ok(Pty { reader: PtyReader { master: reader, open }, writer: PtyWriter { master: writer } })
     }

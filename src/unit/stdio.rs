@@ -11,21 +11,27 @@ use nix::errno::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe::{Receiver, Sender};
 
-use super::Followed;
+use super::Following;
 use crate::error::{Error, Result};
 
 /// The standard input of a unit: what is written to it the program reads. Dropping it is the end of file.
 ///
-/// Where the program reads no more, writing fails with `BrokenPipe`.
-#[derive(Debug)]
-pub struct ChildStdin(Sender);
+/// When the unit has ended, writing fails with `BrokenPipe`. Not before, though the program may have closed its standard
+/// input: the manager keeps it open as long as the unit runs. What is written then waits in the pipe, and when the pipe
+/// is full so does the writer.
+pub struct ChildStdin {
+    pipe: Sender,
+    remaining: Remaining,
+}
 
 /// The standard output of a unit: what the program writes is read from it.
 ///
-/// The end of file comes when all processes that have the other end are gone. That is a moment after the end of the
-/// unit, or later where processes outlive it (`KillMode=process`). Of a unit that remains after its exit
+/// The end of file comes when all processes that have the other end are gone, and the manager, which has it as long as
+/// the unit runs. That is a moment after the end of the unit, or later where processes outlive it
+/// (`KillMode=process`). Of a unit that remains after its exit
 /// ([`Command::remain_after_exit`](crate::Command::remain_after_exit)) the manager keeps the pipe open: there the end of
-/// file is when the main process has ended and everything that was written is read.
+/// file is when the main process has ended and everything that was written until then is read. (That is so here; who
+/// has the descriptor alone, [`into_owned_fd`](ChildStdout::into_owned_fd), waits until the unit is stopped.)
 ///
 /// On systemd 252 a unit that is started again (`Restart=`) has lost its pipes by then.
 #[derive(Debug)]
@@ -40,11 +46,28 @@ struct Reader {
     remaining: Remaining,
 }
 
-/// Of a unit that may remain after its exit: resolves when its main process has ended.
+/// What is known here of the end of a unit whose pipes the manager may keep open after it.
 enum Remaining {
+    /// It does not: the pipe says all.
     Not,
     Running(Pin<Box<dyn Future<Output = ()> + Send + Sync>>),
     Ended,
+}
+
+impl Remaining {
+    fn until_end_of(unit: &Arc<Following>) -> Self {
+        Remaining::Running(Box::pin(unit.clone().until_ended()))
+    }
+
+    /// Whether the unit has ended. Is woken by that.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Remaining::Running(ended) = self {
+            if ended.as_mut().poll(cx).is_ready() {
+                *self = Remaining::Ended;
+            }
+        }
+        matches!(self, Remaining::Ended)
+    }
 }
 
 fn registered<T>(end: io::Result<T>) -> Result<T> {
@@ -56,7 +79,24 @@ fn registered<T>(end: io::Result<T>) -> Result<T> {
 
 impl ChildStdin {
     pub(crate) fn new(writing: OwnedFd) -> Result<Self> {
-        registered(Sender::from_owned_fd(writing)).map(ChildStdin)
+        let pipe = registered(Sender::from_owned_fd(writing))?;
+        Ok(ChildStdin { pipe, remaining: Remaining::Not })
+    }
+
+    /// Has writing fail after the end of this unit.
+    pub(crate) fn end_with(&mut self, unit: &Arc<Following>) {
+        self.remaining = Remaining::until_end_of(unit);
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut Sender>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.remaining.poll_ended(cx) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        write(Pin::new(&mut self.pipe), cx)
     }
 
     /// The descriptor, in blocking mode.
@@ -65,7 +105,7 @@ impl ChildStdin {
     ///
     /// When the mode cannot be changed.
     pub fn into_owned_fd(self) -> io::Result<OwnedFd> {
-        self.0.into_blocking_fd()
+        self.pipe.into_blocking_fd()
     }
 }
 
@@ -75,27 +115,12 @@ impl Reader {
         Ok(Reader { pipe, remaining: Remaining::Not })
     }
 
-    fn end_with(&mut self, unit: Arc<Followed>) {
-        let ended = async move {
-            // When it cannot be told, nothing more is to be waited for either.
-            let _ = unit.tracked.ended().await;
-        };
-        self.remaining = Remaining::Running(Box::pin(ended));
-    }
-
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if let Poll::Ready(read) = Pin::new(&mut self.pipe).poll_read(cx, buffer) {
             return Poll::Ready(read);
         }
-        match &mut self.remaining {
-            Remaining::Not => return Poll::Pending,
-            Remaining::Running(ended) => {
-                if ended.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                self.remaining = Remaining::Ended;
-            }
-            Remaining::Ended => {}
+        if !self.remaining.poll_ended(cx) {
+            return Poll::Pending;
         }
         // What the process wrote before its end is in the pipe by now, though the runtime may not have noticed.
         match nix::unistd::read(&self.pipe, buffer.initialize_unfilled()) {
@@ -123,8 +148,8 @@ macro_rules! reader {
             }
 
             /// Has the end of this unit be the end of file, as soon as nothing is left to read.
-            pub(crate) fn end_with(&mut self, unit: Arc<Followed>) {
-                self.0.end_with(unit);
+            pub(crate) fn end_with(&mut self, unit: &Arc<Following>) {
+                self.0.remaining = Remaining::until_end_of(unit);
             }
 
             /// The descriptor, in blocking mode.
@@ -181,9 +206,15 @@ impl TryFrom<ChildStdin> for crate::Stdio {
     }
 }
 
+impl std::fmt::Debug for ChildStdin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ChildStdin").field(&self.pipe).finish()
+    }
+}
+
 impl AsyncWrite for ChildStdin {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        self.poll(cx, |pipe, cx| pipe.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -191,30 +222,30 @@ impl AsyncWrite for ChildStdin {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+        self.poll(cx, |pipe, cx| pipe.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.pipe.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.pipe).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
     }
 }
 
 impl AsFd for ChildStdin {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.pipe.as_fd()
     }
 }
 
 impl AsRawFd for ChildStdin {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.pipe.as_raw_fd()
     }
 }
