@@ -246,27 +246,24 @@ impl Command {
         let manager = Arc::new(OnceLock::new());
         let unit = self.handle(tracked.clone(), manager.clone(), pipes)?;
         let command = self.clone();
+        // Made here, since a runtime that is shut down drops what it never polled.
+        let must_end = MustEnd(tracked.clone());
+        let following = unit.following().clone();
+        following.start();
         let start = async move {
-            let must_end = MustEnd(&tracked);
             let started = async {
                 let shared = Manager::shared().await?;
                 let manager = manager.get_or_init(|| shared);
-                command.send(&tracked, &streams, manager).await?;
-                Ok(manager)
+                if following.is_given_up() {
+                    return Err(Error::Job { unit: tracked.name().into(), job: "start", result: "canceled".into() });
+                }
+                command.send(&tracked, &streams, manager).await
             };
             let started = started.await;
             // The ends that the unit has now: as long as they are open here there is no end of file.
             drop((streams, command.stdio));
             match started {
-                Ok(manager) => {
-                    // Dropped before there was a manager to tell.
-                    if tracked.is_abandoned() {
-                        manager.abandon(&tracked);
-                    }
-                    if tracked.is_released() {
-                        manager.release(&tracked);
-                    }
-                }
+                Ok(()) => following.started(),
                 Err(error) => tracked.fail(error),
             }
             drop(must_end);

@@ -190,10 +190,9 @@ impl Manager {
         let _ = self.inner.link.with(|registry, cx| registry.release(tracked, cx));
     }
 
-    /// The unit is to be stopped, now or as soon as systemd has accepted its start. Nothing waits for that, but the
-    /// connection stays open until systemd has taken the call.
-    pub(crate) fn abandon(&self, tracked: &Arc<Tracked>) {
-        // Where the connection is lost, nothing can be stopped over it.
+    /// The unit is to be stopped, before whoever calls this releases it: once it is released it may be unknown here.
+    pub(crate) fn give_up(&self, tracked: &Arc<Tracked>) {
+        // Where the connection is lost, nothing can be undone over it.
         let _ = self.inner.link.with(|registry, cx| registry.give_up(tracked, cx));
     }
 
@@ -303,7 +302,11 @@ struct GiveUp<'a> {
 
 impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
-        self.tracked.release();
-        self.manager.abandon(self.tracked);
+        // Where the connection is lost, nothing can be undone over it.
+        let _ = self.manager.inner.link.with(|registry, cx| {
+            // Not before the lock is held: a released unit is forgotten when its job is over, and would go on.
+            self.tracked.release();
+            registry.give_up(self.tracked, cx);
+        });
     }
 }

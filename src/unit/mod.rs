@@ -13,6 +13,7 @@ pub(crate) mod tracked;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 pub use control::Whom;
@@ -63,9 +64,45 @@ pub struct Unit {
 pub(crate) struct Following {
     pub tracked: Arc<Tracked>,
     manager: Arc<OnceLock<Manager>>,
+    /// It is to be stopped, by the task that starts it or, when that is done, by whoever says so.
+    given_up: AtomicBool,
+    /// A task is starting it.
+    starting: AtomicBool,
 }
 
 impl Following {
+    /// Stops the unit, or has the task do so that starts it.
+    fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+        if !self.starting.load(Ordering::SeqCst) {
+            self.stop();
+        }
+    }
+
+    /// A task starts the unit. It holds this as long.
+    pub fn start(&self) {
+        self.starting.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the start is to be given up.
+    pub fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::SeqCst)
+    }
+
+    /// The start was sent and accepted.
+    pub fn started(&self) {
+        self.starting.store(false, Ordering::SeqCst);
+        if self.is_given_up() {
+            self.stop();
+        }
+    }
+
+    fn stop(&self) {
+        if let Some(manager) = self.manager.get() {
+            manager.give_up(&self.tracked);
+        }
+    }
+
     /// Waits until the unit has ended, or nothing more can be known of it.
     pub async fn until_ended(self: Arc<Self>) {
         let _ = self.tracked.ended().await;
@@ -75,7 +112,6 @@ impl Following {
 impl Drop for Following {
     fn drop(&mut self) {
         self.tracked.release();
-        // Without a manager the task that starts it will see that it was released.
         if let Some(manager) = self.manager.get() {
             manager.release(&self.tracked);
         }
@@ -91,7 +127,12 @@ pub(crate) struct Habits {
 
 impl Unit {
     pub(crate) fn new(tracked: Arc<Tracked>, manager: Arc<OnceLock<Manager>>) -> Self {
-        let following = Arc::new(Following { tracked: tracked.clone(), manager: manager.clone() });
+        let following = Arc::new(Following {
+            tracked: tracked.clone(),
+            manager: manager.clone(),
+            given_up: AtomicBool::new(false),
+            starting: AtomicBool::new(false),
+        });
         Unit {
             stdin: None,
             stdout: None,
@@ -201,11 +242,7 @@ impl fmt::Debug for Unit {
 impl Drop for Unit {
     fn drop(&mut self) {
         if self.habits.kill_on_drop {
-            self.tracked.abandon();
-            // Where there is no manager yet, the task that starts the unit will see that it was abandoned.
-            if let Some(manager) = self.manager.get() {
-                manager.abandon(&self.tracked);
-            }
+            self.following.give_up();
         }
     }
 }

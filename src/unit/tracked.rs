@@ -1,8 +1,8 @@
 //! What the connection's side and the handle's side of a unit share.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use super::exit::{Exit, InvocationId};
@@ -14,8 +14,6 @@ pub(crate) struct Tracked {
     name: Box<str>,
     /// How many hold a handle.
     handles: AtomicUsize,
-    /// A handle was dropped that the unit was not to outlive.
-    abandoned: AtomicBool,
     progress: Mutex<Progress>,
 }
 
@@ -58,7 +56,6 @@ impl Tracked {
         Tracked {
             name: name.into(),
             handles: AtomicUsize::new(1),
-            abandoned: AtomicBool::new(false),
             progress: Mutex::new(Progress {
                 phase: Phase::Starting,
                 invocation_id: None,
@@ -82,14 +79,6 @@ impl Tracked {
     /// Whether nobody holds a handle any more.
     pub fn is_released(&self) -> bool {
         self.handles.load(Ordering::Acquire) == 0
-    }
-
-    pub fn abandon(&self) {
-        self.abandoned.store(true, Ordering::Release);
-    }
-
-    pub fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Ordering::Acquire)
     }
 
     pub fn invocation_id(&self) -> Option<InvocationId> {
@@ -229,9 +218,9 @@ impl Drop for Place<'_> {
 
 /// For a task that starts a unit: should it be dropped before systemd has said anything, the handle's waits end
 /// with an error instead of never.
-pub(crate) struct MustEnd<'a>(pub &'a Tracked);
+pub(crate) struct MustEnd(pub Arc<Tracked>);
 
-impl Drop for MustEnd<'_> {
+impl Drop for MustEnd {
     fn drop(&mut self) {
         let starting = matches!(self.0.lock().phase, Phase::Starting);
         if starting {
