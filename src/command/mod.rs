@@ -281,8 +281,13 @@ impl Command {
     /// # Errors
     ///
     /// As [`start`](Command::start), [`Manager::system`] and [`Unit::wait`].
-    pub async fn status(&mut self) -> Result<Exit> {
-        self.start_shared().await?.await
+    pub fn status(&mut self) -> impl Future<Output = Result<Exit>> + Send + use<> {
+        let mut command = self.clone();
+        async move {
+            let unit = command.start_shared().await?;
+            drop(command);
+            unit.await
+        }
     }
 
     /// Starts the command through the default manager.

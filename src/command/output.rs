@@ -37,15 +37,17 @@ impl Command {
     /// # Errors
     ///
     /// As [`start`](Command::start), [`Manager::system`](crate::Manager::system) and [`Unit::wait_with_output`].
-    pub async fn output(&mut self) -> Result<Output> {
+    pub fn output(&mut self) -> impl Future<Output = Result<Output>> + Send + use<> {
         let mut command = self.clone();
         for stream in &mut command.stdio[1..] {
             stream.get_or_insert_with(Stdio::piped);
         }
-        let unit = command.start_shared().await?;
-        // A descriptor that was given for a stream is not to be held open by the copy.
-        drop(command);
-        unit.wait_with_output().await
+        async move {
+            let unit = command.start_shared().await?;
+            // A descriptor that was given for a stream is not to be held open by the copy.
+            drop(command);
+            unit.wait_with_output().await
+        }
     }
 }
 
