@@ -153,7 +153,7 @@ async fn descriptors_of_every_kind() {
         assert!(soon("the exit", unit).await.unwrap().success());
 
         // The ends of a pipe, one unit on each.
-        let (reading, writing) = std::io::pipe().unwrap();
+        let (reading, writing) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
         let (writer, reader) = tokio::join!(async { run(&manager, sh("echo piped").stdout(writing)).await }, async {
             output(&manager, sh("cat").stdin(reading)).await
         });
@@ -459,7 +459,7 @@ alone! {
 /// Hands descriptors over in every way, and sees the other side get its end of file.
 async fn handed_over(transport: &str, manager: &Manager) {
     let all = || {
-        let (reading, writing) = std::io::pipe().unwrap();
+        let (reading, writing) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
         let mut command = sh("cat >/dev/null; echo out");
         command
             .stdin(Stdio::piped())
@@ -469,8 +469,8 @@ async fn handed_over(transport: &str, manager: &Manager) {
         (reading, command)
     };
     // The reading ends are here: each is at its end once all copies of the writing end are gone.
-    let ends = |reading: std::io::PipeReader| async move {
-        let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reading.into());
+    let ends = |reading: OwnedFd| async move {
+        let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reading);
         let mut reader = reader.unwrap();
         let mut rest = Vec::new();
         soon("end of file", reader.read_to_end(&mut rest)).await.unwrap();
