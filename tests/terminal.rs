@@ -2,18 +2,16 @@
 
 #[path = "terminal/outer.rs"]
 mod outer;
+#[path = "terminal/streams.rs"]
+mod streams;
 mod support;
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
-use std::time::Duration;
+use std::io::Read;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use outer::Outer;
-use sdrun::{Command, Error, Forwarded, Manager, Unit};
-use support::{managers, soon};
+use sdrun::{Command, Forwarded, Manager, Unit};
 
 async fn manager() -> Manager {
     support::on_bus().await
@@ -232,4 +230,9 @@ fn handlers_of_the_program_stay_in_charge() {
     outer.go();
     assert!(outer.end().success());
     assert_eq!(outer.modes(), outer.before);
+}
+
+#[test]
+fn as_user() {
+    support::again_as_user();
 }
