@@ -109,57 +109,53 @@ async fn the_commands_before_and_after_print_too() {
     }
 }
 
-/// systemd issue 3915: a terminal that is left open when the program cannot be started.
-mod left_open {
-    use super::*;
-
-    async fn none_is_left_open() {
-        for (name, manager) in managers().await {
-            // The first ones make what is kept, the signal handling of tokio for instance.
-            let mut before = 0;
-            for round in 0..203 {
-                if round == 3 {
-                    before = support::descriptors();
-                }
-                // Not executable: 203.
-                let mut command = Command::new("/nonexistent/program");
-                let mut unit = command.env("TERM", "dumb").collect(true).pty().start(&manager).await.unwrap();
-                all(unit.pty.as_mut().unwrap()).await;
-                let exit = soon("the exit", unit.wait()).await.unwrap();
-                assert_eq!(exit.status, Some(Status::Exited(203)), "{name}, round {round}");
-                drop(unit);
-                // Refused by systemd.
-                let mut command = sh("true");
-                command.extra("NoSuchProperty", true).pty();
-                let error = command.start(&manager).await.unwrap_err();
-                assert!(matches!(error, Error::Call { .. }), "{name}: {error:?}");
-                // The same where the handle is there before.
-                let mut unit = command.spawn().unwrap();
-                assert_eq!(all(unit.pty.as_mut().unwrap()).await, "");
-                soon("the error", unit.wait()).await.unwrap_err();
-                drop(unit);
+async fn none_is_left_open() {
+    for (name, manager) in managers().await {
+        // The first ones make what is kept, the signal handling of tokio for instance.
+        let mut before = 0;
+        for round in 0..203 {
+            if round == 3 {
+                before = support::descriptors();
             }
-            let left = async {
-                // The task of a spawned start has its own descriptors until it has ended.
-                while support::descriptors() > before {
-                    tokio::task::yield_now().await;
-                }
-            };
-            let limit = std::time::Duration::from_secs(10);
-            let left = tokio::time::timeout(limit, left).await;
-            assert!(left.is_ok(), "{name}: {before} before, now {:#?}", support::list_descriptors());
+            // Not executable: 203.
+            let mut command = Command::new("/nonexistent/program");
+            let mut unit = command.env("TERM", "dumb").collect(true).pty().start(&manager).await.unwrap();
+            all(unit.pty.as_mut().unwrap()).await;
+            let exit = soon("the exit", unit.wait()).await.unwrap();
+            assert_eq!(exit.status, Some(Status::Exited(203)), "{name}, round {round}");
+            drop(unit);
+            // Refused by systemd.
+            let mut command = sh("true");
+            command.extra("NoSuchProperty", true).pty();
+            let error = command.start(&manager).await.unwrap_err();
+            assert!(matches!(error, Error::Call { .. }), "{name}: {error:?}");
+            // The same where the handle is there before.
+            let mut unit = command.spawn().unwrap();
+            assert_eq!(all(unit.pty.as_mut().unwrap()).await, "");
+            soon("the error", unit.wait()).await.unwrap_err();
+            drop(unit);
         }
+        let left = async {
+            // The task of a spawned start has its own descriptors until it has ended.
+            while support::descriptors() > before {
+                tokio::task::yield_now().await;
+            }
+        };
+        let limit = std::time::Duration::from_secs(10);
+        let left = tokio::time::timeout(limit, left).await;
+        assert!(left.is_ok(), "{name}: {before} before, now {:#?}", support::list_descriptors());
     }
+}
 
-    alone! {
-        fn when_the_program_cannot_be_started() {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                // The default manager's connection is made.
-                soon("a first unit", sdrun::run("/bin/true").await.unwrap()).await.unwrap();
-                none_is_left_open().await;
-            });
-        }
+alone! {
+    /// systemd issue 3915: a terminal that is left open when the program cannot be started.
+    fn when_the_program_cannot_be_started() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            // The default manager's connection is made.
+            soon("a first unit", sdrun::run("/bin/true").await.unwrap()).await.unwrap();
+            none_is_left_open().await;
+        });
     }
 }
 

@@ -124,9 +124,28 @@ fn forwarding(way: &str) -> Outer {
     outer
 }
 
+/// Waits until this command line is the foreground process of the unit's terminal: until then a key for it goes to the
+/// shell.
+fn in_foreground(unit: &str, command_line: &str) {
+    let is = |pid: &str| {
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        // Its process group, and that which is in the foreground: proc_pid_stat(5), after the name.
+        let stat = read("stat");
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        read("cmdline") == command_line && read("cgroup").contains(unit) && fields.get(2) == fields.get(5)
+    };
+    let deadline = std::time::Instant::now() + support::DEADLINE;
+    while !std::fs::read_dir("/proc").unwrap().flatten().any(|entry| is(&entry.file_name().to_string_lossy())) {
+        assert!(std::time::Instant::now() < deadline, "{command_line:?} does not come to the foreground");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_shell_is_used_as_if_it_ran_here() {
     let mut outer = Outer::run("helper", &[("WAY", "shell")]);
+    outer.expect("name=");
+    let name = outer.expect(";").replace(';', "");
     outer.expect("prompt> ");
     assert_ne!(outer.modes(), outer.before);
     outer.type_keys("ec\t");
@@ -135,11 +154,13 @@ fn a_shell_is_used_as_if_it_ran_here() {
     outer.expect("\r\nhi all\r\nprompt> ");
     outer.type_keys("sleep 30\r");
     outer.expect("sleep 30\r\n");
+    in_foreground(&name, "sleep\x0030\0");
     outer.type_keys("\x03");
     outer.expect("^C");
     outer.expect("prompt> ");
     outer.type_keys("sleep 60\r");
     outer.expect("sleep 60\r\n");
+    in_foreground(&name, "sleep\x0060\0");
     outer.type_keys("\x1a");
     outer.expect("^Z");
     outer.expect("Stopped");
@@ -159,7 +180,10 @@ fn a_shell_is_used_as_if_it_ran_here() {
             break;
         }
     }
-    outer.type_keys("kill %1; wait; exit 3\r");
+    outer.type_keys("exit 3\r");
+    outer.expect("There are stopped jobs.\r\n");
+    outer.expect("prompt> ");
+    outer.type_keys("exit 3\r");
     outer.expect("exit\r\n");
     outer.expect("ended: ");
     assert!(outer.expect(".").contains('3'));
@@ -173,7 +197,11 @@ fn disconnected_by_three_keys_and_forwarded_again() {
     outer.type_keys("\x1d\x1d\x1d");
     outer.expect("disconnected true.");
     outer.expect("\n");
-    // In raw mode again, for the second time.
+    // Raw again, for the second time.
+    let deadline = std::time::Instant::now() + support::DEADLINE;
+    while outer.modes() == outer.before {
+        assert!(std::time::Instant::now() < deadline, "it is not forwarded again");
+    }
     outer.type_keys("more\r");
     outer.expect("more");
     outer.type_keys("\x04\x04");

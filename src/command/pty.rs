@@ -1,6 +1,8 @@
 //! The terminal that a command runs on.
 
+use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,9 +29,10 @@ pub(super) struct Terminal {
 #[derive(Debug, Default)]
 pub(super) struct Opened {
     pub path: Option<String>,
-    /// The slave, where the unit gets that, since its manager may not open the path. (Where it may, that is better:
-    /// systemd 252 forgets descriptors when it restarts a unit.)
-    pub passed: Option<OwnedFd>,
+    /// Whether its manager may not open the path, so that the unit gets the slave.
+    pub foreign: bool,
+    /// Whether the path is one of a machine.
+    elsewhere: bool,
     /// What the handle is to have.
     pub pair: Option<Pair>,
 }
@@ -103,17 +106,14 @@ fn terminal_path(path: &Path) -> Result<String> {
 impl Terminal {
     /// Opens it, if there is to be one, where the manager's units can open it too.
     pub async fn open(&self, manager: &Manager) -> Result<Option<Opened>> {
-        if !self.new {
-            return self.open_here();
-        }
         let Seat { machine, foreign } = manager.seat();
-        let pair = match machine {
-            None => Pair::open_here()?,
-            Some(machine) => open_machine_pty(&machine).await?,
+        let opened = match &machine {
+            Some(machine) if self.new => Some(open_machine_pty(machine).await?.into()),
+            _ => self.open_here()?,
         };
-        let slave = foreign.then(|| pair.slave.try_clone()).transpose();
-        let passed = slave.map_err(|error| Error::io("duplicate the pty's slave", &error))?;
-        Ok(Some(Opened { path: Some(pair.path.clone()), passed, pair: Some(pair) }))
+        let elsewhere = machine.is_some();
+        // The caller's own path the caller may have made accessible.
+        Ok(opened.map(|opened: Opened| Opened { foreign: foreign && opened.pair.is_some(), elsewhere, ..opened }))
     }
 
     /// Opens it, if there is to be one, on this host.
@@ -121,7 +121,7 @@ impl Terminal {
         let pair = match (self, &self.path, &self.master) {
             (Terminal { new: true, .. }, _, _) => Pair::open_here()?,
             (_, None, None) => return Ok(None),
-            (_, Some(path), None) => return Ok(Some(Opened { path: Some(path.clone()), passed: None, pair: None })),
+            (_, Some(path), None) => return Ok(Some(Opened { path: Some(path.clone()), ..Opened::default() })),
             (_, Some(path), Some(master)) => {
                 let copy = master.try_clone().map_err(|error| Error::io("duplicate the pty's master", &error))?;
                 Pair::of(copy, path.clone())?
@@ -130,7 +130,33 @@ impl Terminal {
                 return Err(Error::invalid("pty master", "", "needs the path of its slave: see Command::pty_path"));
             }
         };
-        Ok(Some(Opened { path: Some(pair.path.clone()), passed: None, pair: Some(pair) }))
+        Ok(Some(pair.into()))
+    }
+}
+
+impl From<Pair> for Opened {
+    fn from(pair: Pair) -> Self {
+        Opened { path: Some(pair.path.clone()), pair: Some(pair), ..Opened::default() }
+    }
+}
+
+impl Opened {
+    /// The slave, for a unit that cannot open the path.
+    pub fn slave(&self) -> Result<OwnedFd> {
+        let failed = |error| Error::io("open the slave of the pty", &error);
+        match (&self.pair, &self.path) {
+            (Some(pair), _) => pair.slave.try_clone().map_err(failed),
+            (None, Some(path)) if self.elsewhere => {
+                let reason = "is one of a machine, and cannot be combined with streams that are descriptors: give the \
+                              master too (pty_master)";
+                Err(Error::invalid("pty path", path, reason))
+            }
+            (None, path) => {
+                let mut options = OpenOptions::new();
+                options.read(true).write(true).custom_flags(nix::libc::O_NOCTTY);
+                Ok(options.open(path.as_deref().unwrap_or_default()).map_err(failed)?.into())
+            }
+        }
     }
 }
 

@@ -200,9 +200,16 @@ impl Streams {
             Handle::try_current().map_err(|_| Error::NoRuntime)?;
         }
         let (mut streams, mut pipes) = (Streams::default(), Pipes::default());
-        let Opened { path, passed, pair } = terminal.unwrap_or_default();
+        // systemd 252 opens no terminal beside a stream that is a descriptor (it aborts), so then the terminal is one too.
+        // Where it may be opened that is better: a descriptor systemd 252 forgets when it restarts a unit.
+        let descriptor =
+            stdio.iter().flatten().any(|stdio| matches!(stdio.0, Kind::Inherit | Kind::Given(_) | Kind::Piped));
+        let passed = match &terminal {
+            Some(terminal) if terminal.foreign || descriptor => Some(Arc::new(terminal.slave()?)),
+            _ => None,
+        };
+        let Opened { path, pair, .. } = terminal.unwrap_or_default();
         (streams.tty, pipes.terminal) = (path, pair);
-        let passed = passed.map(Arc::new);
         for (at, (stream, stdio)) in
             [(Stream::Input, stdin), (Stream::Output, stdout), (Stream::Error, stderr)].into_iter().enumerate()
         {

@@ -100,8 +100,9 @@ fn set_nonblocking(fd: &OwnedFd) -> nix::Result<()> {
 /// 20 KiB, is full.
 ///
 /// What is written before the program runs waits for it, unless systemd resets the terminal then and throws it away: it
-/// does with `TTYReset=yes` (`systemd.exec(5)`), and for the manager of another user
-/// ([`Manager::user_machine`](crate::Manager::user_machine)). There, write when the program has asked for it.
+/// does with `TTYReset=yes` (`systemd.exec(5)`), for the manager of another user
+/// ([`Manager::user_machine`](crate::Manager::user_machine)), and where another of the program's streams is a descriptor or
+/// a pipe. There, write when the program has asked for it.
 ///
 /// The terminal changes what passes through it, as terminals do: a line feed from the program arrives as `\r\n`, and
 /// what is written comes back as an echo, until a program sets it otherwise. `shutdown` does nothing, for a terminal has no

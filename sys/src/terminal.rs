@@ -84,14 +84,6 @@ pub fn device(terminal: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(device)
 }
 
-/// How many bytes can be read at once, also of a pipe or a socket. `FIONREAD`, tty_ioctl(4).
-pub fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
-    let mut count: c_int = 0;
-    // SAFETY: an open descriptor and a place for the answer.
-    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) })?;
-    Ok(count.try_into().unwrap_or(0))
-}
-
 /// What a terminal does with its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line {

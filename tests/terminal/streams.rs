@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sdrun::{Command, Error, Forwarded, Unit};
 
 use crate::support::{managers, soon};
@@ -102,14 +103,14 @@ async fn a_reader_that_stops_holds_up_nobody_and_loses_nothing() {
         let mut unit = start(&manager, "seq 100000").await;
         let input = File::open("/dev/null").unwrap();
         let forward = tokio::spawn(unit.forward_terminal(&input, &theirs));
-        drop(theirs);
         // The pipe is full; the runtime turns.
         let full = async {
-            while pending(&stdout) < 65536 {
+            while is_writable(&theirs) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         soon("a full pipe", full).await;
+        drop(theirs);
         assert!(!forward.is_finished(), "{name}");
         let text = soon("the output", tokio::task::spawn_blocking(|| read_all(stdout))).await.unwrap();
         let expected: String = (1..=100_000).map(|number| format!("{number}\r\n")).collect();
@@ -132,9 +133,8 @@ async fn a_reader_that_goes_away_is_an_error() {
     }
 }
 
-/// How many bytes are in a pipe.
-fn pending(pipe: &OwnedFd) -> usize {
-    sdrun_sys::terminal::unread(pipe.as_fd()).unwrap()
+fn is_writable(pipe: &OwnedFd) -> bool {
+    poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO).unwrap() > 0
 }
 
 fn tempfile() -> File {
