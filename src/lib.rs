@@ -113,8 +113,8 @@ pub use command::{Command, Exec, ExitType, Output, ServiceType, Stdio};
 pub use error::{Error, Result};
 pub use manager::{Manager, ManagerBuilder, Transport};
 pub use unit::{
-    ChildStderr, ChildStdin, ChildStdout, Exit, Forward, Forwarded, InvocationId, Outcome, Pty, PtyReader, PtyWriter,
-    Status, Unit, Waiting, Whom, WindowSize,
+    ActiveState, ChildStderr, ChildStdin, ChildStdout, Exit, Forward, Forwarded, InvocationId, Outcome, Pty, PtyReader,
+    PtyWriter, State, States, Status, Unit, Usage, Waiting, Whom, WindowSize,
 };
 
 /// Runs a command as a transient service through the default manager ([`Manager::shared`]). The handle is there as soon

@@ -79,6 +79,7 @@ impl Ready<'_> {
             ("ExecStopPost", &self.stop_post),
         ];
         lines.into_iter().try_for_each(|(kind, lines)| append_lines(message, kind, lines))?;
+        self.command.append_accounting_to(message)?;
         append_properties(message, extra)
     }
 

@@ -4,6 +4,7 @@ mod environment;
 mod exec;
 mod from;
 mod message;
+mod options;
 mod output;
 mod program;
 mod pty;
@@ -22,7 +23,7 @@ use tracing::Instrument;
 
 use crate::bus::Value;
 use crate::error::{Error, Result};
-use crate::manager::Manager;
+use crate::manager::{Manager, Start};
 use crate::unit::name;
 use crate::unit::tracked::{MustEnd, Tracked};
 use crate::unit::{Exit, Habits, Pty, Unit};
@@ -333,8 +334,7 @@ impl Command {
         manager
             .start(
                 tracked,
-                self.pace(),
-                self.restarts(),
+                Start { pace: self.pace(), restarts: self.restarts(), usage: self.service.usage },
                 |message| ready.append_to(message),
                 |message| ready.append_auxiliary_to(message),
             )

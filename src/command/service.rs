@@ -13,6 +13,7 @@ use crate::unit::name;
 pub(super) struct Service {
     pub name: Option<String>,
     pub collect: bool,
+    pub usage: bool,
     pub kind: Option<ServiceType>,
     pub exit_type: Option<ExitType>,
     pub remain_after_exit: bool,

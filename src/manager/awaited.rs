@@ -22,8 +22,9 @@ pub(crate) struct JobId {
 pub(super) enum Told {
     Future(oneshot::Sender<Result<JobResult>>),
     /// Nobody: it is the stop of a slice of our own that kept a unit loaded.
-    #[allow(dead_code)] // held, not read
-    Keeper(Obligation),
+    Keeper {
+        _connection: Obligation,
+    },
 }
 
 /// All of them, by the label of their unit.

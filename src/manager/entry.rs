@@ -1,25 +1,25 @@
 //! One outstanding unit: its state machine, and what is done at each turn of it.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::sync::Arc;
+use std::task::Waker;
 
 use super::jobs::{Jobs, Places};
-use super::registry::{Obligation, Registry, Ticket, manager_call};
-use super::signals;
+use super::registry::{Obligation, Registry, Ticket, get_all, manager_call, unit_path};
+use super::signals::{self, Details};
 use crate::bus::{Context, Message, Parked};
 use crate::error::{Error, Result};
-use crate::unit::Exit;
 use crate::unit::exit::ServiceState;
-use crate::unit::machine::{Event, Machine, Verdict};
-use crate::unit::name::{UNIT_PATH, label};
+use crate::unit::machine::{Event, Machine, UnitState, Verdict};
 use crate::unit::tracked::Tracked;
+use crate::unit::{Exit, Usage};
 
 #[derive(Debug)]
 pub(super) struct Entry {
     pub tracked: Arc<Tracked>,
     machine: Machine,
-    /// The last signal of the service interface, unread until the unit's own signal says that it matters.
-    service: Option<Parked>,
+    /// The last that was said of the service interface, unread until the unit's own signal says that it matters.
+    service: Kept,
     places: Places,
     /// Nobody waits for the start any more: it is undone once systemd has accepted it.
     given_up: Option<Obligation>,
@@ -27,6 +27,58 @@ pub(super) struct Entry {
     unheard: bool,
     /// The handle was told that the start has come to what it should.
     activated: bool,
+    /// The handle has its exit. The entry is there for the streams alone.
+    over: bool,
+    /// What is still to be learnt of a unit that someone else has started.
+    adoption: Option<Box<Adoption>>,
+    /// What keeps the unit loaded past its end.
+    held: Option<Box<Held>>,
+}
+
+/// A unit that is kept loaded past its end, so that what it used can be read.
+#[derive(Debug)]
+struct Held {
+    hold: Hold,
+    /// It has ended, and was asked what it used.
+    exit: Option<Exit>,
+}
+
+/// How a unit is kept loaded.
+#[derive(Debug)]
+pub(super) enum Hold {
+    /// By a reference of ours (`AddRef=`), which has these places.
+    Reference(Places),
+    /// By this slice, which is ordered after it.
+    Keeper(Box<str>),
+}
+
+/// What was last said of the service interface.
+#[derive(Debug, Default)]
+enum Kept {
+    #[default]
+    Nothing,
+    Signal(Parked),
+    /// Read at once: the answer to a question, or a signal that concerns several.
+    Read(Box<ServiceState>),
+}
+
+/// The unit's answers come one after the other, and signals may come before and between them. Those are newer than what
+/// came before them and say everything, so that an answer is of use only where there was no signal.
+#[derive(Debug)]
+struct Adoption {
+    /// The answer about the unit, kept until that about the service is here too.
+    unit: Option<(UnitState, bool)>,
+    /// Whether that is still to come.
+    awaits_service: bool,
+}
+
+/// What follows from an answer.
+#[derive(Debug)]
+pub(super) enum Answered {
+    Nothing,
+    Apply(Event),
+    /// There is no such unit.
+    NotFound,
 }
 
 /// What to do with an entry after an event.
@@ -41,16 +93,112 @@ impl Entry {
         Entry {
             tracked,
             machine: Machine::new(restarts),
-            service: None,
+            service: Kept::Nothing,
             places,
             given_up: None,
             unheard: false,
             activated: false,
+            over: false,
+            adoption: None,
+            held: None,
         }
     }
 
+    /// Of a unit that is kept loaded past its end.
+    pub fn hold(mut self, hold: Hold) -> Self {
+        self.held = Some(Box::new(Held { hold, exit: None }));
+        self
+    }
+
+    /// Of a unit that someone else has started: whether systemd may restart it is still to be learnt. `over` where the
+    /// handle has its exit, and only wants to know what becomes of the unit.
+    pub fn adopted(tracked: Arc<Tracked>, over: bool) -> Self {
+        let awaits_service = is_service(tracked.name());
+        let adoption = Some(Box::new(Adoption { unit: None, awaits_service }));
+        Entry { over, adoption, ..Entry::new(tracked, true, Places::default()) }
+    }
+
+    /// Whether another handle to the same unit may share it.
+    pub fn is_shareable(&self) -> bool {
+        self.adoption.is_some() || !self.machine.is_unknown()
+    }
+
+    /// Whether what an adopted unit is has still to be told.
+    pub fn is_adopting(&self) -> bool {
+        self.adoption.is_some() && self.machine.is_unknown()
+    }
+
+    /// Whether what a signal says is wanted in full.
+    pub fn wants_details(&self) -> bool {
+        self.adoption.is_some() || self.tracked.is_watched()
+    }
+
     pub fn places(&self) -> Places {
-        self.places
+        let mut places = self.places;
+        if let Some(Held { hold: Hold::Reference(held), .. }) = self.held.as_deref() {
+            places.add(*held);
+        }
+        places
+    }
+
+    /// Nothing more will be heard of the unit: its exit is told where it is known, else the error.
+    pub fn fail(&mut self, error: &Error, wakers: &mut Vec<Waker>) {
+        if let Some(exit) = self.held.as_mut().and_then(|held| held.exit.take()) {
+            self.tracked.finish(Ok(exit), wakers);
+        }
+        self.tracked.finish(Err(error.clone()), wakers);
+    }
+
+    /// What the unit used, if it could be read; the slice that need not keep it any more.
+    pub fn used(
+        &mut self,
+        usage: Option<Usage>,
+        jobs: &Arc<Jobs>,
+        cx: &mut Context<'_, Registry>,
+    ) -> (Fate, Option<Box<str>>) {
+        let Some(Held { hold, exit: Some(mut exit) }) = self.held.take().map(|held| *held) else {
+            return (Fate::Keep, None);
+        };
+        exit.usage = usage;
+        self.tracked.finish(Ok(exit), &mut cx.after.wakers);
+        self.over = true;
+        let keeper = match hold {
+            Hold::Reference(places) => {
+                cx.after.give_back(jobs, places);
+                None
+            }
+            Hold::Keeper(keeper) => Some(keeper),
+        };
+        (self.when_over(cx), keeper)
+    }
+
+    /// The handle has its exit.
+    fn when_over(&self, cx: &mut Context<'_, Registry>) -> Fate {
+        if self.machine.ending().is_some_and(|ending| ending.remains) && self.tracked.is_watched() {
+            return Fate::Keep;
+        }
+        self.tracked.close(None, &mut cx.after.wakers);
+        Fate::Remove
+    }
+
+    /// Asks what the unit has used, and lets go of it after that.
+    fn ask_usage(&self, hold: &Hold, destination: Option<&CStr>, cx: &mut Context<'_, Registry>) -> Result<()> {
+        let interface = c"org.freedesktop.systemd1.Service";
+        get_all(cx, destination, &self.tracked, interface, Ticket::Usage(self.tracked.clone()))?;
+        if let Hold::Reference(_) = hold {
+            self.unreference(destination, cx);
+        }
+        Ok(())
+    }
+
+    fn unreference(&self, destination: Option<&CStr>, cx: &mut Context<'_, Registry>) {
+        let sent = manager_call(cx, destination, c"UnrefUnit").and_then(|mut message| {
+            message.append_str(self.tracked.name())?;
+            cx.send_only(message)
+        });
+        if let Err(error) = sent {
+            tracing::debug!(unit = self.tracked.name(), %error, "cannot let go of the unit");
+        }
     }
 
     /// Whether systemd has yet to say that it accepts the start.
@@ -58,9 +206,13 @@ impl Entry {
         self.machine.is_unknown()
     }
 
-    /// Whether it may go, now that nobody waits for it: its start job counts no more.
-    pub fn when_released(&self) -> Fate {
-        if self.machine.is_started() { Fate::Remove } else { Fate::Keep }
+    /// Whether it may go, since nobody wants to know of it: its start job must not be counted any more.
+    pub fn when_unused(&self) -> Fate {
+        let counts = self.adoption.is_none() && !self.machine.is_started();
+        match self.over || self.tracked.is_released() {
+            true if !self.tracked.is_watched() && !counts => Fate::Remove,
+            _ => Fate::Keep,
+        }
     }
 
     pub fn wants_invocation_id(&self) -> bool {
@@ -70,13 +222,72 @@ impl Entry {
     /// Keeps the signal of the service interface in place of the one before it.
     pub fn keep_service(&mut self, message: Message<'_>, cx: &Context<'_, Registry>) -> Result<()> {
         self.forget_service(cx);
-        self.service = Some(cx.bus.park(message)?);
+        self.service = Kept::Signal(cx.bus.park(message)?);
         Ok(())
     }
 
+    /// The same where it was read already.
+    pub fn keep_service_state(&mut self, state: ServiceState, cx: &Context<'_, Registry>) {
+        self.forget_service(cx);
+        self.service = Kept::Read(Box::new(state));
+    }
+
     fn forget_service(&mut self, cx: &Context<'_, Registry>) {
-        if let Some(parked) = self.service.take() {
+        if let Kept::Signal(parked) = std::mem::take(&mut self.service) {
             drop(cx.bus.unpark(parked));
+        }
+    }
+
+    /// The answer about the unit interface of an adopted unit, or of one whose streams begin. What is to be told to the
+    /// machine now.
+    pub fn unit_answer(&mut self, state: UnitState, details: &Details, cx: &mut Context<'_, Registry>) -> Answered {
+        let gone = details.not_found && state.active.is_over();
+        let Some(adoption) = self.adoption.as_mut().filter(|_| self.machine.is_unknown()) else {
+            // What the signals since then have said is no older.
+            if !gone && !self.machine.is_unknown() {
+                self.tracked.push_state(&details.state, &mut cx.after.wakers);
+            }
+            return Answered::Nothing;
+        };
+        if gone && !self.over {
+            return Answered::NotFound;
+        }
+        self.tracked.push_state(&details.state, &mut cx.after.wakers);
+        adoption.unit = Some((state, details.activated));
+        self.adopt_when_known()
+    }
+
+    /// The answer about the service interface of an adopted unit.
+    pub fn service_answer(&mut self, (state, restarts): (ServiceState, bool), cx: &Context<'_, Registry>) -> Answered {
+        let Some(adoption) = &mut self.adoption else { return Answered::Nothing };
+        adoption.awaits_service = false;
+        if !self.machine.is_unknown() {
+            self.machine.learn_restarts(restarts);
+            self.adoption = None;
+            return Answered::Nothing;
+        }
+        if matches!(self.service, Kept::Nothing) {
+            self.keep_service_state(state, cx);
+        }
+        let answered = self.adopt_when_known();
+        if let Answered::Apply(Event::Adopted { state, .. }) = &answered {
+            // One that is at its end, by answers of two times, is asked about once more.
+            if !state.active.is_over() {
+                self.machine.learn_restarts(restarts);
+            }
+            self.adoption = None;
+        }
+        answered
+    }
+
+    fn adopt_when_known(&mut self) -> Answered {
+        let Some(adoption) = &mut self.adoption else { return Answered::Nothing };
+        if adoption.awaits_service && matches!(self.service, Kept::Nothing) {
+            return Answered::Nothing;
+        }
+        match adoption.unit.take() {
+            Some((state, activated)) => Answered::Apply(Event::Adopted { state, activated }),
+            None => Answered::Nothing,
         }
     }
 
@@ -110,17 +321,34 @@ impl Entry {
     /// Applies an event, and does what follows from it.
     pub fn apply(
         &mut self,
-        event: Event,
+        mut event: Event,
+        details: Option<&Details>,
         destination: Option<&CStr>,
         jobs: &Arc<Jobs>,
         cx: &mut Context<'_, Registry>,
     ) -> Fate {
-        let accepted = matches!(event, Event::Accepted { .. });
-        let unit_signal = matches!(event, Event::Unit(_));
-        if let Event::Unit(state) = &event {
-            if let (Some(id), false) = (state.invocation_id, self.machine.is_unknown()) {
-                self.tracked.set_invocation_id(id);
+        if let (Event::Unit(state), Some(details), true) = (&event, details, self.is_adopting()) {
+            // One that was unloaded, and loaded again by whoever looks at it, sends such a signal.
+            if state.is_pristine() {
+                return Fate::Keep;
             }
+            event = Event::Adopted { state: state.clone(), activated: details.activated };
+        }
+        let accepted = matches!(event, Event::Accepted { .. });
+        let adopted = matches!(event, Event::Adopted { .. });
+        let unit_signal = matches!(event, Event::Unit(_));
+        if let Event::Unit(state) | Event::Adopted { state, .. } = &event {
+            if adopted || !self.machine.is_unknown() {
+                if let Some(id) = state.invocation_id {
+                    self.tracked.set_invocation_id(id);
+                }
+                if let Some(details) = details {
+                    self.tracked.push_state(&details.state, &mut cx.after.wakers);
+                }
+            }
+        }
+        if adopted {
+            self.tracked.accepted(&mut cx.after.wakers);
         }
         let verdict = self.machine.apply(event);
         if accepted {
@@ -142,9 +370,23 @@ impl Entry {
         }
         match verdict {
             Verdict::Ended => {
-                let end = self.exit(cx);
-                self.tracked.finish(end, &mut cx.after.wakers);
-                return Fate::Remove;
+                if self.held.as_ref().is_some_and(|held| held.exit.is_some()) {
+                    return Fate::Keep; // being read
+                }
+                if !self.over {
+                    let end = self.exit(cx);
+                    if let (Ok(exit), Some(mut held)) = (&end, self.held.take()) {
+                        let asked = self.ask_usage(&held.hold, destination, cx);
+                        held.exit = asked.is_ok().then(|| exit.clone());
+                        self.held = Some(held);
+                        if asked.is_ok() {
+                            return Fate::Keep;
+                        }
+                    }
+                    self.tracked.finish(end, &mut cx.after.wakers);
+                    self.over = true;
+                }
+                return self.when_over(cx);
             }
             Verdict::Ask { question } => {
                 if let Err(error) = self.ask(question, destination, cx) {
@@ -155,7 +397,7 @@ impl Entry {
             Verdict::Wait if unit_signal && !self.machine.may_be_over() => self.forget_service(cx),
             Verdict::Wait => {}
         }
-        if self.tracked.is_released() { self.when_released() } else { Fate::Keep }
+        self.when_unused()
     }
 
     fn note_activated(&mut self, cx: &mut Context<'_, Registry>) {
@@ -166,8 +408,7 @@ impl Entry {
 
     /// Asks whether the unit is about to restart.
     fn ask(&self, question: u32, destination: Option<&CStr>, cx: &mut Context<'_, Registry>) -> Result<()> {
-        let path = format!("{UNIT_PATH}{}", label(self.tracked.name()));
-        let path = CString::new(path).expect("a label holds letters, digits and underscores");
+        let path = unit_path(self.tracked.name());
         let mut message = cx.bus.method_call(destination, &path, c"org.freedesktop.DBus.Properties", c"Get")?;
         message.append_str("org.freedesktop.systemd1.Unit")?;
         message.append_str("SubState")?;
@@ -187,13 +428,37 @@ impl Entry {
     }
 
     fn read_service(&mut self, cx: &Context<'_, Registry>) -> Result<Option<ServiceState>> {
-        let message = self.service.take().and_then(|parked| cx.bus.unpark(parked));
-        message.map(|message| signals::service_state(&message)).transpose()
+        match std::mem::take(&mut self.service) {
+            Kept::Nothing => Ok(None),
+            Kept::Signal(parked) => cx.bus.unpark(parked).map(|message| signals::service_state(&message)).transpose(),
+            Kept::Read(state) => Ok(Some(*state)),
+        }
     }
 
-    /// Gives back what the entry holds.
-    pub fn discard(mut self, jobs: &Arc<Jobs>, cx: &mut Context<'_, Registry>) {
+    /// Gives back what the entry holds; the slice that need not keep the unit any more.
+    pub fn discard(
+        mut self,
+        destination: Option<&CStr>,
+        jobs: &Arc<Jobs>,
+        cx: &mut Context<'_, Registry>,
+    ) -> Option<Box<str>> {
         self.forget_service(cx);
-        cx.after.give_back(jobs, self.places);
+        cx.after.give_back(jobs, self.places());
+        // Nothing more is heard of the unit.
+        self.tracked.close(None, &mut cx.after.wakers);
+        match *self.held.take()? {
+            // Where it is being read, letting go of it is on its way.
+            Held { hold: Hold::Reference(_), exit: None } => {
+                self.unreference(destination, cx);
+                None
+            }
+            Held { hold: Hold::Reference(_), .. } => None,
+            Held { hold: Hold::Keeper(keeper), .. } => Some(keeper),
+        }
     }
+}
+
+/// Whether a unit is a service, by its name.
+pub(super) fn is_service(name: &str) -> bool {
+    name.ends_with(".service")
 }

@@ -18,6 +18,9 @@ const LASTING_ON_SYSTEM_BUS: usize = 256;
 const CONTROLLING_ON_SYSTEM_BUS: usize = 64;
 /// The same where no limit of the bus daemon is near.
 const LASTING_ELSEWHERE: usize = 16 * 1024;
+/// Units that are referenced. Each costs the manager's connection a match rule too, so that on a system bus each takes
+/// the place of a lasting start.
+const REFERENCED: usize = 128;
 const CONTROLLING_ELSEWHERE: usize = 16 * 1024;
 
 /// How long a unit's start job takes.
@@ -44,6 +47,7 @@ pub(crate) struct Jobs {
     starting: Semaphore,
     lasting: Semaphore,
     controlling: Semaphore,
+    referenced: Semaphore,
 }
 
 /// Places that a start has been given. They are given back when this is dropped, unless it is kept.
@@ -63,6 +67,7 @@ pub(crate) struct Places {
     pub starting: usize,
     pub lasting: usize,
     pub controlling: usize,
+    pub referenced: usize,
 }
 
 impl Jobs {
@@ -76,6 +81,7 @@ impl Jobs {
             starting: Semaphore::new(STARTING),
             lasting: Semaphore::new(lasting),
             controlling: Semaphore::new(controlling),
+            referenced: Semaphore::new(REFERENCED),
         }
     }
 
@@ -93,10 +99,20 @@ impl Jobs {
         ControlAdmission(self.controlling.acquire().await.expect("never closed"))
     }
 
+    /// The places of a unit that is referenced, where there are any.
+    pub fn try_reference(&self) -> Option<Places> {
+        let referenced = self.referenced.try_acquire().ok()?;
+        let lasting = self.lasting.try_acquire().ok()?;
+        referenced.forget();
+        lasting.forget();
+        Some(Places { lasting: 1, referenced: 1, ..Places::default() })
+    }
+
     pub fn give_back(&self, places: Places) {
         self.starting.add_permits(places.starting);
         self.lasting.add_permits(places.lasting);
         self.controlling.add_permits(places.controlling);
+        self.referenced.add_permits(places.referenced);
     }
 }
 
@@ -105,7 +121,7 @@ impl Admission<'_> {
     pub fn keep(self) -> Places {
         self.starting.forget();
         let lasting = self.lasting.map(SemaphorePermit::forget).map_or(0, |()| 1);
-        Places { starting: 1, lasting, controlling: 0 }
+        Places { starting: 1, lasting, ..Places::default() }
     }
 }
 
@@ -128,6 +144,7 @@ impl Places {
         self.starting += other.starting;
         self.lasting += other.lasting;
         self.controlling += other.controlling;
+        self.referenced += other.referenced;
     }
 }
 

@@ -6,6 +6,7 @@ mod control;
 mod default;
 mod entry;
 mod environment;
+mod holding;
 mod jobs;
 mod machine;
 #[cfg(test)]
@@ -15,7 +16,6 @@ mod signals;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::CString;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,11 +28,12 @@ pub(crate) use machine::{Seat, open_machine_pty};
 
 use crate::bus::{Container, Link, Message, Target, Value};
 use crate::error::{Error, Result};
-use crate::unit::name::{self, UNIT_PATH};
+use crate::unit::name;
 use crate::unit::tracked::Tracked;
 use connect::Scope;
+use holding::Holding;
 use jobs::Jobs;
-use registry::{MANAGER_PATH, Method, Registry};
+use registry::{MANAGER_INTERFACE, MANAGER_PATH, Method, Registry, unit_path};
 
 /// A connection to a systemd service manager: the one of the system, or one of a user.
 ///
@@ -52,6 +53,16 @@ struct Inner {
     jobs: Arc<Jobs>,
     scope: Scope,
     private: bool,
+}
+
+/// What there is to know of a unit that is started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    pub pace: Pace,
+    /// Whether systemd may start it again after its end.
+    pub restarts: bool,
+    /// Whether what it used is to be read at its end.
+    pub usage: bool,
 }
 
 /// What is to be connected to: see [`Manager::builder`].
@@ -135,14 +146,18 @@ impl Manager {
     pub(crate) async fn start(
         &self,
         tracked: &Arc<Tracked>,
-        pace: Pace,
-        restarts: bool,
+        how: Start,
         fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
         fill_auxiliary: impl FnOnce(&mut Message<'_>) -> Result<()>,
     ) -> Result<()> {
         let Inner { link, jobs, .. } = &*self.inner;
-        let admission = jobs.admit(pace).await;
-        link.with(|registry, cx| registry.start(tracked, restarts, admission, fill, fill_auxiliary, cx))??;
+        let mut holding = Holding { manager: self, hold: None };
+        if how.usage {
+            holding.take(tracked.name()).await?;
+        }
+        let admission = jobs.admit(how.pace).await;
+        let hold = &mut holding.hold;
+        link.with(|registry, cx| registry.start(tracked, how.restarts, hold, admission, fill, fill_auxiliary, cx))??;
         let giving_up = GiveUp { manager: self, tracked };
         let started = tracked.started().await;
         std::mem::forget(giving_up);
@@ -151,7 +166,7 @@ impl Manager {
 
     /// Reads a property of a unit.
     pub(crate) async fn property(&self, unit: &str, interface: &'static str, property: &str) -> Result<Value> {
-        let path = CString::new(format!("{UNIT_PATH}{}", name::label(unit))).expect("a label holds no NUL byte");
+        let path = unit_path(unit);
         let method = Method { path: &path, interface: c"org.freedesktop.DBus.Properties", member: c"Get", name: "Get" };
         let fill = |message: &mut Message<'_>| {
             message.append_str(interface)?;
@@ -184,10 +199,30 @@ impl Manager {
         self.inner.link.with(|_, _| ()).err().unwrap_or(Error::RuntimeGone)
     }
 
-    /// Nobody waits for the unit any more.
-    pub(crate) fn release(&self, tracked: &Arc<Tracked>) {
+    /// The name of the unit that is known by this name, which may be an alias.
+    pub(crate) async fn name_of(&self, name: &str) -> Result<String> {
+        let method = Method { path: MANAGER_PATH, interface: MANAGER_INTERFACE, member: c"GetUnit", name: "GetUnit" };
+        let fill = |message: &mut Message<'_>| message.append_str(name);
+        let read = |reply: &Message<'_>| reply.read_path().and_then(name::of_path);
+        self.call(method, Some(name), fill, read).await
+    }
+
+    /// Follows a unit that someone else has started. Whether there is one shows when `started` is awaited.
+    pub(crate) fn adopt(&self, name: &str) -> Result<Arc<Tracked>> {
+        self.inner.link.with(|registry, cx| registry.adopt(name, cx))?
+    }
+
+    /// A stream of the unit's states begins.
+    pub(crate) fn look(&self, tracked: &Arc<Tracked>) {
+        if let Err(error) = self.inner.link.with(|registry, cx| registry.look(tracked, cx)) {
+            tracked.close_now(&error);
+        }
+    }
+
+    /// A handle to the unit, or a stream of its states, is gone.
+    pub(crate) fn unused(&self, tracked: &Arc<Tracked>) {
         // Where the connection is lost there is nothing left to release.
-        let _ = self.inner.link.with(|registry, cx| registry.release(tracked, cx));
+        let _ = self.inner.link.with(|registry, cx| registry.unused(tracked, cx));
     }
 
     /// The unit is to be stopped, before whoever calls this releases it: once it is released it may be unknown here.

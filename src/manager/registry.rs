@@ -1,16 +1,16 @@
 //! The outstanding units of a connection: what is started, and who is told what.
 
-use std::collections::HashMap;
-use std::ffi::CStr;
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::awaited::{Awaited, JobId, Settled, Told};
-use super::entry::{Entry, Fate};
+use super::entry::{Answered, Entry, Fate, Hold, is_service};
 use super::jobs::{Admission, Jobs, Places};
-use super::signals;
-use crate::bus::{After, Container, Context, Message, Receiver, Refusal};
+use super::signals::{self, Details};
+use crate::bus::{After, Container, Context, Message, Receiver, Refusal, Value};
 use crate::error::{Error, Result};
 use crate::unit::machine::{Event, JobResult, SubState};
 use crate::unit::name::{UNIT_PATH, label};
@@ -24,6 +24,9 @@ const BUS: &CStr = c"org.freedesktop.DBus";
 /// How long the matches are kept when nothing is outstanding. They cost five messages to have again; to keep
 /// them costs a wake-up for each unit that someone else starts.
 const LINGER: Duration = Duration::from_secs(3);
+
+/// How many slices are stopped at once.
+const MOST_STOPPING: usize = 16;
 
 /// What is matched on a bus while units are outstanding. One rule for all units: per-unit rules do not scale.
 const MATCHES: [&CStr; 4] = [
@@ -47,6 +50,12 @@ pub(crate) enum Ticket {
     Question(Arc<Tracked>, u32),
     /// The `StopUnit` of a unit whose start was given up.
     Undo(Obligation),
+    /// `GetAll` of the unit interface of a unit that is adopted, or whose streams begin.
+    Unit(Arc<Tracked>),
+    /// `GetAll` of the service interface of a unit that has ended.
+    Usage(Arc<Tracked>),
+    /// `GetAll` of the service interface of a unit that is adopted.
+    Service(Arc<Tracked>),
     /// A call that is answered with a job, which is waited for.
     Job { method: &'static str, unit: Box<str>, id: JobId },
     /// Any other call, about a unit, perhaps: reads the reply and gives what is to be done once the lock is free.
@@ -85,7 +94,7 @@ impl Released {
         match told {
             // Whoever waited may have given up, and the receiver with it.
             Told::Future(told) => self.deferred.push(Box::new(move || drop(told.send(result)))),
-            Told::Keeper(_) => {}
+            Told::Keeper { .. } => {}
         }
     }
 
@@ -119,6 +128,9 @@ pub(crate) struct Registry {
     /// come; each finds out by its start job what concerns it.
     units: HashMap<Box<str>, Vec<Entry>>,
     awaited: Awaited,
+    /// Slices of ours that need not keep a unit any more, and how many are being stopped.
+    keepers: VecDeque<Box<str>>,
+    stopping: usize,
     listening: bool,
     /// On a bus, the unique name of the manager: signals of anyone else are not its word.
     manager: Option<Box<str>>,
@@ -137,6 +149,8 @@ impl Registry {
             jobs,
             units: HashMap::new(),
             awaited: Awaited::default(),
+            keepers: VecDeque::new(),
+            stopping: 0,
             listening: direct,
             manager: None,
             obligations: Obligation::default(),
@@ -155,6 +169,7 @@ impl Registry {
         &mut self,
         tracked: &Arc<Tracked>,
         restarts: bool,
+        hold: &mut Option<Hold>,
         admission: Admission<'_>,
         fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
         fill_auxiliary: impl FnOnce(&mut Message<'_>) -> Result<()>,
@@ -163,11 +178,20 @@ impl Registry {
         let mut message = manager_call(cx, self.destination(), c"StartTransientUnit")?;
         message.append_str(tracked.name())?;
         message.append_str("fail")?;
-        message.container(Container::Array, c"(sv)", fill)?;
+        message.container(Container::Array, c"(sv)", |message| {
+            fill(message)?;
+            match hold {
+                Some(Hold::Reference(_)) => append_property(message, "AddRef", &Value::Bool(true)),
+                _ => Ok(()),
+            }
+        })?;
         message.container(Container::Array, c"(sa(sv))", fill_auxiliary)?;
         self.listen(cx)?;
         cx.call(message, Ticket::Start(tracked.clone()))?;
-        let entry = Entry::new(tracked.clone(), restarts, admission.keep());
+        let mut entry = Entry::new(tracked.clone(), restarts, admission.keep());
+        if let Some(hold) = hold.take() {
+            entry = entry.hold(hold);
+        }
         // Mostly one: room for four, as `push` would make, is memory that thousands of units would waste.
         self.units.entry(label(tracked.name()).into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
         Ok(())
@@ -210,12 +234,47 @@ impl Registry {
         sent
     }
 
+    /// A slice need not keep a unit any more.
+    pub fn let_go(&mut self, keeper: Box<str>, cx: &mut Context<'_, Self>) {
+        self.keepers.push_back(keeper);
+        self.stop_keepers(cx);
+    }
+
+    fn stop_keepers(&mut self, cx: &mut Context<'_, Self>) {
+        while self.stopping < MOST_STOPPING {
+            let Some(keeper) = self.keepers.pop_front() else { return };
+            let id = self.awaited.ask(
+                label(&keeper),
+                Told::Keeper { _connection: self.obligations.clone() },
+                Places::default(),
+            );
+            let ticket = Ticket::Job { method: "StopUnit", unit: keeper.clone(), id: id.clone() };
+            let sent = manager_call(cx, self.destination(), c"StopUnit").and_then(|mut message| {
+                message.append_str(&keeper)?;
+                message.append_str("replace")?;
+                self.listen(cx)?;
+                cx.call(message, ticket)
+            });
+            match sent {
+                Ok(()) => self.stopping += 1,
+                Err(error) => {
+                    tracing::warn!(unit = &*keeper, %error, "cannot stop the slice");
+                    self.awaited.answered(&id, Err(error));
+                }
+            }
+        }
+    }
+
     /// Tells who waits for these jobs.
     fn settle(&mut self, settled: impl IntoIterator<Item = Settled>, cx: &mut Context<'_, Self>) {
         for Settled { told, places, result } in settled {
             cx.after.give_back(&self.jobs, places);
+            if let Told::Keeper { .. } = &told {
+                self.stopping = self.stopping.saturating_sub(1);
+            }
             cx.after.tell(told, result);
         }
+        self.stop_keepers(cx);
         self.rest();
     }
 
@@ -224,13 +283,83 @@ impl Registry {
         let (destination, obligation) = (self.destination(), self.obligations.clone());
         self.with_entry(tracked, cx, |entry, cx| {
             entry.give_up(destination, obligation, cx);
-            if entry.tracked.is_released() { entry.when_released() } else { Fate::Keep }
+            entry.when_unused()
         });
     }
 
-    /// The handle is gone: the unit is followed only until its start job is over.
-    pub fn release(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
-        self.with_entry(tracked, cx, |entry, _| entry.when_released());
+    /// The handle or a stream is gone: a unit that nobody wants to know of is followed only until its start job is over.
+    pub fn unused(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
+        self.with_entry(tracked, cx, |entry, _| entry.when_unused());
+    }
+
+    /// Follows a unit that someone else has started; where it is followed already, for another handle too.
+    pub fn adopt(&mut self, name: &str, cx: &mut Context<'_, Self>) -> Result<Arc<Tracked>> {
+        let label = label(name);
+        let known = self.units.get(label.as_str()).and_then(|all| all.iter().find(|entry| entry.is_shareable()));
+        if let Some(entry) = known {
+            entry.tracked.hold();
+            return Ok(entry.tracked.clone());
+        }
+        let tracked = Arc::new(Tracked::new(name));
+        self.follow(&tracked, false, cx)?;
+        Ok(tracked)
+    }
+
+    fn follow(&mut self, tracked: &Arc<Tracked>, over: bool, cx: &mut Context<'_, Self>) -> Result<()> {
+        self.listen(cx)?;
+        get_all(cx, self.destination(), tracked, c"org.freedesktop.systemd1.Unit", Ticket::Unit(tracked.clone()))?;
+        if is_service(tracked.name()) {
+            let ticket = Ticket::Service(tracked.clone());
+            get_all(cx, self.destination(), tracked, c"org.freedesktop.systemd1.Service", ticket)?;
+        }
+        let entry = Entry::adopted(tracked.clone(), over);
+        self.units.entry(label(tracked.name()).into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
+        Ok(())
+    }
+
+    /// A stream of the unit's states begins: with the one that it has now.
+    pub fn look(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
+        let known = self.units.get(label(tracked.name()).as_str());
+        let entry = known.and_then(|all| all.iter().find(|entry| Arc::ptr_eq(&entry.tracked, tracked)));
+        let looked = match (entry, tracked.try_ended()) {
+            // It is looked at once it is accepted, or is about to be.
+            (Some(entry), _) if entry.is_unknown() => Ok(()),
+            (Some(_), _) => self.look_at(tracked, cx),
+            (None, None) => Ok(()),
+            // It has ended, and may be there still.
+            (None, Some(Ok(_))) => self.follow(tracked, true, cx),
+            (None, Some(Err(error))) => Err(error),
+        };
+        if let Err(error) = looked {
+            tracked.close(Some(&error), &mut cx.after.wakers);
+        }
+    }
+
+    fn look_at(&self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) -> Result<()> {
+        get_all(cx, self.destination(), tracked, c"org.freedesktop.systemd1.Unit", Ticket::Unit(tracked.clone()))
+    }
+
+    /// An answer about an adopted unit.
+    fn adopting(
+        &mut self,
+        tracked: &Arc<Tracked>,
+        cx: &mut Context<'_, Self>,
+        answer: impl FnOnce(&mut Entry, &mut Context<'_, Self>) -> Result<Answered>,
+    ) {
+        let (destination, jobs) = (self.destination(), self.jobs.clone());
+        self.with_entry(tracked, cx, |entry, cx| match answer(entry, cx) {
+            Ok(Answered::Nothing) => Fate::Keep,
+            Ok(Answered::Apply(event)) => entry.apply(event, None, destination, &jobs, cx),
+            Ok(Answered::NotFound) => {
+                let (name, message) = (entry.tracked.name().into(), "it has ended and was unloaded".into());
+                entry.tracked.finish(Err(Error::NoSuchUnit { name, message }), &mut cx.after.wakers);
+                Fate::Remove
+            }
+            Err(error) => {
+                entry.tracked.finish(Err(error), &mut cx.after.wakers);
+                Fate::Remove
+            }
+        });
     }
 
     /// Has the bus daemon and the manager send the signals of units, if they do not yet. Nothing waits for the
@@ -271,12 +400,12 @@ impl Registry {
         }
         for (label, entries) in std::mem::take(&mut self.units) {
             for mut entry in entries {
-                entry.tracked.finish(Err(error.clone()), &mut cx.after.wakers);
+                entry.fail(error, &mut cx.after.wakers);
                 if entry.is_unknown() {
                     entry.give_up_unheard(self.obligations.clone());
                     self.units.entry(label.clone()).or_default().push(entry);
                 } else {
-                    entry.discard(&self.jobs, cx);
+                    self.keepers.extend(entry.discard(self.destination(), &self.jobs, cx));
                 }
             }
         }
@@ -294,27 +423,34 @@ impl Registry {
         let Some(entries) = self.units.get_mut(label.as_str()) else { return };
         let Some(at) = entries.iter().position(|entry| Arc::ptr_eq(&entry.tracked, tracked)) else { return };
         if act(&mut entries[at], cx) == Fate::Remove {
-            entries.swap_remove(at).discard(&self.jobs, cx);
+            let entry = entries.swap_remove(at);
             if entries.is_empty() {
                 self.units.remove(label.as_str());
-                self.rest();
             }
+            let keeper = entry.discard(self.destination(), &self.jobs, cx);
+            self.keepers.extend(keeper);
+            self.stop_keepers(cx);
+            self.rest();
         }
     }
 
     /// Applies an event to every entry of a name.
-    fn apply(&mut self, label: &str, event: &Event, cx: &mut Context<'_, Self>) {
+    fn apply(&mut self, label: &str, event: &Event, details: Option<&Details>, cx: &mut Context<'_, Self>) {
         let destination = self.destination();
         let Some(entries) = self.units.get_mut(label) else { return };
         let mut at = 0;
         while at < entries.len() {
-            match entries[at].apply(event.clone(), destination, &self.jobs, cx) {
+            match entries[at].apply(event.clone(), details, destination, &self.jobs, cx) {
                 Fate::Keep => at += 1,
-                Fate::Remove => entries.swap_remove(at).discard(&self.jobs, cx),
+                Fate::Remove => {
+                    let keeper = entries.swap_remove(at).discard(destination, &self.jobs, cx);
+                    self.keepers.extend(keeper);
+                }
             }
         }
         if entries.is_empty() {
             self.units.remove(label);
+            self.stop_keepers(cx);
             self.rest();
         }
     }
@@ -342,15 +478,21 @@ impl Registry {
         let Some(entries) = self.units.get_mut(label) else { return Ok(()) };
         match message.read_str()? {
             "org.freedesktop.systemd1.Service" => {
-                // With more than one unit of the name, the later one exists only after the end of the earlier.
-                if let Some(entry) = entries.first_mut() {
-                    entry.keep_service(message, cx)?;
+                if let [entry] = entries.as_mut_slice() {
+                    return entry.keep_service(message, cx);
                 }
+                let state = signals::service_state(&message)?;
+                entries.iter_mut().for_each(|entry| entry.keep_service_state(state.clone(), cx));
             }
             "org.freedesktop.systemd1.Unit" => {
-                let wanted = entries.iter().any(Entry::wants_invocation_id);
-                let event = Event::Unit(signals::unit_state(&message, wanted)?);
-                self.apply(label, &event, cx);
+                if entries.iter().any(Entry::wants_details) {
+                    let (state, details) = signals::unit_details(&message)?;
+                    self.apply(label, &Event::Unit(state), Some(&details), cx);
+                } else {
+                    let wanted = entries.iter().any(Entry::wants_invocation_id);
+                    let event = Event::Unit(signals::unit_state(&message, wanted)?);
+                    self.apply(label, &event, None, cx);
+                }
             }
             _ => {}
         }
@@ -361,7 +503,7 @@ impl Registry {
         let (job, unit, result) = signals::job_removed(message)?;
         let label = label(unit);
         if self.units.contains_key(label.as_str()) {
-            self.apply(&label, &Event::JobRemoved { job, result: JobResult::parse(result) }, cx);
+            self.apply(&label, &Event::JobRemoved { job, result: JobResult::parse(result) }, None, cx);
         }
         if self.awaited.concerns(&label) {
             let settled = self.awaited.removed(&label, job, &JobResult::parse(result));
@@ -396,15 +538,41 @@ impl Receiver for Registry {
                         tracing::debug!(unit = tracked.name(), job, "start accepted");
                         self.apply_to(&tracked, Event::Accepted { job }, cx);
                         tracked.accepted(&mut cx.after.wakers);
+                        if tracked.is_watched() {
+                            self.look(&tracked, cx);
+                        }
                     }
                     Err(error) => {
                         tracing::debug!(unit = tracked.name(), %error, "start refused");
-                        self.with_entry(&tracked, cx, |_, _| Fate::Remove);
                         tracked.finish(Err(error), &mut cx.after.wakers);
+                        self.with_entry(&tracked, cx, |_, _| Fate::Remove);
                     }
                 }
             }
             Ticket::Undo(obligation) => drop(obligation),
+            Ticket::Usage(tracked) => {
+                let usage = reply.ok().and_then(|message| signals::usage(message).ok());
+                let jobs = self.jobs.clone();
+                let mut keeper = None;
+                self.with_entry(&tracked, cx, |entry, cx| {
+                    let (fate, freed) = entry.used(usage, &jobs, cx);
+                    keeper = freed;
+                    fate
+                });
+                self.keepers.extend(keeper);
+                self.stop_keepers(cx);
+            }
+            Ticket::Unit(tracked) => self.adopting(&tracked, cx, |entry, cx| match reply {
+                Ok(message) => {
+                    let (state, details) = signals::unit_details(message)?;
+                    Ok(entry.unit_answer(state, &details, cx))
+                }
+                Err(refusal) => unanswered(entry, refusal),
+            }),
+            Ticket::Service(tracked) => self.adopting(&tracked, cx, |entry, cx| match reply {
+                Ok(message) => Ok(entry.service_answer(signals::service_details(message)?, cx)),
+                Err(refusal) => unanswered(entry, refusal),
+            }),
             Ticket::Job { method, unit, id } => {
                 let job = match reply {
                     Ok(message) => signals::job_of_reply(message),
@@ -426,8 +594,8 @@ impl Receiver for Registry {
                 match sub {
                     Ok(sub) => self.apply_to(&tracked, Event::Answer { question, sub }, cx),
                     Err(error) => {
-                        self.with_entry(&tracked, cx, |_, _| Fate::Remove);
                         tracked.finish(Err(error), &mut cx.after.wakers);
+                        self.with_entry(&tracked, cx, |_, _| Fate::Remove);
                     }
                 }
             }
@@ -470,9 +638,11 @@ impl Receiver for Registry {
             after.give_back(&self.jobs, places);
             after.tell(told, Err(error.clone()));
         }
-        for entry in self.units.drain().flat_map(|(_, entries)| entries) {
+        self.keepers.clear();
+        self.stopping = 0;
+        for mut entry in self.units.drain().flat_map(|(_, entries)| entries) {
             after.give_back(&self.jobs, entry.places());
-            entry.tracked.finish(Err(error.clone()), &mut after.wakers);
+            entry.fail(error, &mut after.wakers);
         }
     }
 
@@ -501,12 +671,12 @@ impl Receiver for Registry {
 impl Registry {
     fn apply_to(&mut self, tracked: &Arc<Tracked>, event: Event, cx: &mut Context<'_, Self>) {
         let (destination, jobs) = (self.destination(), self.jobs.clone());
-        self.with_entry(tracked, cx, |entry, cx| entry.apply(event, destination, &jobs, cx));
+        self.with_entry(tracked, cx, |entry, cx| entry.apply(event, None, destination, &jobs, cx));
     }
 
     /// Who answers a call to the manager is the manager: that cannot be forged.
     fn note_manager(&mut self, ticket: &Ticket, message: &Message<'_>) {
-        let from_manager = matches!(ticket, Ticket::Listen("Subscribe") | Ticket::Start(_) | Ticket::Job { .. });
+        let from_manager = !matches!(ticket, Ticket::Listen("AddMatch"));
         if from_manager && !self.direct && message.sender() != self.manager.as_deref() {
             self.manager = message.sender().map(Box::from);
         }
@@ -521,6 +691,42 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+/// What follows where there is no answer about an adopted unit. Of one that signals have told of already it is not missed.
+fn unanswered(entry: &Entry, refusal: Refusal<'_>) -> Result<Answered> {
+    match refusal.name {
+        _ if !entry.is_adopting() => Ok(Answered::Nothing),
+        name if is_not_loaded(name) => Ok(Answered::NotFound),
+        _ => Err(refused("GetAll", Some(entry.tracked.name()), refusal)),
+    }
+}
+
+/// Asks for all properties of an interface of the unit.
+pub(super) fn get_all(
+    cx: &mut Context<'_, Registry>,
+    destination: Option<&CStr>,
+    unit: &Tracked,
+    interface: &CStr,
+    ticket: Ticket,
+) -> Result<()> {
+    let path = unit_path(unit.name());
+    let mut message = cx.bus.method_call(destination, &path, c"org.freedesktop.DBus.Properties", c"GetAll")?;
+    message.append_str(interface.to_str().expect("ASCII"))?;
+    cx.call(message, ticket)
+}
+
+/// The object path of a unit.
+pub(super) fn unit_path(name: &str) -> CString {
+    CString::new(format!("{UNIT_PATH}{}", label(name))).expect("a label holds letters, digits and underscores")
+}
+
+/// Appends a property, a `(sv)`.
+pub(super) fn append_property(message: &mut Message<'_>, name: &str, value: &Value) -> Result<()> {
+    message.container(Container::Struct, c"sv", |m| {
+        m.append_str(name)?;
+        value.append_variant_to(m)
+    })
 }
 
 /// A call of the manager's own interface.

@@ -1,13 +1,74 @@
 //! What the manager's messages say, as plain data.
 
-use crate::bus::{Message, Took};
+use std::time::Duration;
+
+use crate::bus::{Container, Message, Took, Value};
 use crate::error::{Error, Result};
-use crate::unit::exit::{InvocationId, ServiceState};
+use crate::unit::Usage;
+use crate::unit::exit::{InvocationId, ServiceState, time};
 use crate::unit::machine::{ActiveState, SubState, UnitState};
+use crate::unit::states::{self, State};
 
 /// The rest of a `PropertiesChanged` of the unit interface, whose name was read. Of a unit that is up and running
 /// no more is read than the two states, but for the invocation ID where that is `wanted`.
 pub(super) fn unit_state(message: &Message<'_>, wanted: bool) -> Result<UnitState> {
+    read_unit(message, wanted, None)
+}
+
+/// What few want to know of a unit.
+#[derive(Debug, Clone)]
+pub(super) struct Details {
+    pub state: State,
+    /// `LoadState` is `not-found`; only the answer to `GetAll` has it.
+    pub not_found: bool,
+    /// Whether it has been active since it was last inactive.
+    pub activated: bool,
+}
+
+/// The same, read to the end, or the answer to a `GetAll` of the unit interface.
+pub(super) fn unit_details(message: &Message<'_>) -> Result<(UnitState, Details)> {
+    let mut rest = Rest::default();
+    let mut state = read_unit(message, true, Some(&mut rest))?;
+    // What was never looked at was not found wanting.
+    state.condition |= rest.condition_checked == 0;
+    let details = Details {
+        state: State {
+            active: states::ActiveState::parse(&rest.active),
+            sub: rest.sub.into(),
+            invocation_id: state.invocation_id,
+            since: time(rest.since),
+        },
+        not_found: rest.not_found,
+        activated: rest.activated > 0 && rest.activated >= state.left,
+    };
+    Ok((state, details))
+}
+
+/// What is read for [`Details`].
+#[derive(Debug, Default)]
+struct Rest {
+    active: String,
+    sub: String,
+    since: u64,
+    not_found: bool,
+    activated: u64,
+    condition_checked: u64,
+}
+
+impl Rest {
+    fn take(&mut self, name: &str, message: &Message<'_>) -> Result<Took> {
+        match name {
+            "StateChangeTimestamp" => self.since = message.read_variant()?,
+            "LoadState" => self.not_found = message.in_variant(c"s", || message.read_str())? == "not-found",
+            "ActiveEnterTimestampMonotonic" => self.activated = message.read_variant()?,
+            "ConditionTimestampMonotonic" => self.condition_checked = message.read_variant()?,
+            _ => return Ok(Took::Nothing),
+        }
+        Ok(Took::Value)
+    }
+}
+
+fn read_unit(message: &Message<'_>, wanted: bool, mut rest: Option<&mut Rest>) -> Result<UnitState> {
     let mut active = None;
     let mut state = UnitState {
         active: ActiveState::Changing,
@@ -23,10 +84,18 @@ pub(super) fn unit_state(message: &Message<'_>, wanted: bool) -> Result<UnitStat
     message.read_properties(|name| {
         match name {
             "ActiveState" => {
-                active = Some(message.in_variant(c"s", || message.read_str()).map(ActiveState::parse)?);
+                let text = message.in_variant(c"s", || message.read_str())?;
+                active = Some(ActiveState::parse(text));
+                if let Some(rest) = &mut rest {
+                    rest.active = text.into();
+                }
             }
             "SubState" => {
-                state.sub = message.in_variant(c"s", || message.read_str()).map(SubState::parse)?;
+                let text = message.in_variant(c"s", || message.read_str())?;
+                state.sub = SubState::parse(text);
+                if let Some(rest) = &mut rest {
+                    rest.sub = text.into();
+                }
                 // They come in a fixed order, these two first; in another order all would be read.
                 let running = active.is_some_and(|active| !active.is_over()) && state.sub != SubState::Exited;
                 if running && !wanted {
@@ -43,7 +112,7 @@ pub(super) fn unit_state(message: &Message<'_>, wanted: bool) -> Result<UnitStat
                 state.invocation_id =
                     message.in_variant(c"ay", || message.read_bytes()).map(|id| InvocationId::from_bytes(&id))?;
             }
-            _ => return Ok(Took::Nothing),
+            other => return rest.as_mut().map_or(Ok(Took::Nothing), |rest| rest.take(other, message)),
         }
         Ok(Took::Value)
     })?;
@@ -62,18 +131,77 @@ fn read_job(message: &Message<'_>) -> Result<u32> {
 /// The rest of a `PropertiesChanged` of the service interface, whose name was read.
 pub(super) fn service_state(message: &Message<'_>) -> Result<ServiceState> {
     let mut state = ServiceState::default();
+    message.read_properties(|name| take_service(&mut state, name, message))?;
+    Ok(state)
+}
+
+fn take_service(state: &mut ServiceState, name: &str, message: &Message<'_>) -> Result<Took> {
+    match name {
+        "Result" => state.result = message.in_variant(c"s", || message.read_str())?.into(),
+        "ExecMainCode" => state.code = message.read_variant()?,
+        "ExecMainStatus" => state.status = message.read_variant()?,
+        "ExecMainExitTimestamp" => state.exited_realtime = message.read_variant()?,
+        "ExecMainExitTimestampMonotonic" => state.exited = message.read_variant()?,
+        _ => return Ok(Took::Nothing),
+    }
+    Ok(Took::Value)
+}
+
+/// The answer to a `GetAll` of the service interface: the same, and whether systemd may start the service again.
+pub(super) fn service_details(message: &Message<'_>) -> Result<(ServiceState, bool)> {
+    let mut state = ServiceState::default();
+    let mut restarts = false;
     message.read_properties(|name| {
         match name {
-            "Result" => state.result = message.in_variant(c"s", || message.read_str())?.into(),
-            "ExecMainCode" => state.code = message.read_variant()?,
-            "ExecMainStatus" => state.status = message.read_variant()?,
-            "ExecMainExitTimestamp" => state.exited_realtime = message.read_variant()?,
-            "ExecMainExitTimestampMonotonic" => state.exited = message.read_variant()?,
-            _ => return Ok(Took::Nothing),
+            "Restart" => restarts |= message.in_variant(c"s", || message.read_str())? != "no",
+            "RestartForceExitStatus" => {
+                message.enter(Container::Variant, None)?;
+                restarts |= !Value::read_from(message)?.is_none_or(|value| is_empty(&value));
+                message.exit()?;
+            }
+            other => return take_service(&mut state, other, message),
         }
         Ok(Took::Value)
     })?;
-    Ok(state)
+    Ok((state, restarts))
+}
+
+/// Whether a set of exit codes and signals is empty.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Struct(fields) => fields.iter().all(is_empty),
+        Value::Array(_, values) => values.is_empty(),
+        Value::Bytes(bytes) => bytes.is_empty(),
+        _ => false,
+    }
+}
+
+/// The answer to a `GetAll` of the service interface: what the unit has used.
+pub(super) fn usage(message: &Message<'_>) -> Result<Usage> {
+    let mut usage = Usage::default();
+    message.read_properties(|name| {
+        let into = match name {
+            "CPUUsageNSec" => {
+                usage.cpu = counted(message.read_variant()?).map(Duration::from_nanos);
+                return Ok(Took::Value);
+            }
+            "MemoryPeak" => &mut usage.memory_peak,
+            "MemorySwapPeak" => &mut usage.memory_swap_peak,
+            "IOReadBytes" => &mut usage.io_read,
+            "IOWriteBytes" => &mut usage.io_written,
+            "IPIngressBytes" => &mut usage.ip_received,
+            "IPEgressBytes" => &mut usage.ip_sent,
+            _ => return Ok(Took::Nothing),
+        };
+        *into = counted(message.read_variant()?);
+        Ok(Took::Value)
+    })?;
+    Ok(usage)
+}
+
+/// What was not counted is the largest number.
+fn counted(number: u64) -> Option<u64> {
+    (number != u64::MAX).then_some(number)
 }
 
 /// `JobRemoved`: the job's number, its unit and its result.

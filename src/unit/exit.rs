@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::signal::Signal;
 
 use super::machine::{Ending, JobResult};
+use super::usage::Usage;
 use crate::error::{Error, Result};
 
 /// How a unit ended: what [`Unit::wait`](crate::Unit::wait) resolves to.
@@ -36,6 +37,8 @@ pub struct Exit {
     /// The ID of this run of the unit, which its processes see as `$INVOCATION_ID` and the journal files its log
     /// under; `None` when it was never started.
     pub invocation_id: Option<InvocationId>,
+    /// What it has used, where [`Command::usage`](crate::Command::usage) asked for that and it could be read.
+    pub usage: Option<Usage>,
 }
 
 /// Why a unit ended.
@@ -73,6 +76,8 @@ pub enum Outcome {
     Canceled,
     /// Never started: a unit that it requires failed (job result `dependency`).
     Dependency,
+    /// Of a unit that someone else may have started: systemd knows of no run of it.
+    NotStarted,
     /// Something that this version of sdrun does not know; the text is systemd's.
     Other(Box<str>),
 }
@@ -145,7 +150,7 @@ impl Exit {
 
     /// What the unit's last signals say.
     pub(crate) fn new(unit: &str, ending: &Ending, service: Option<&ServiceState>) -> Self {
-        let result = outcome(ending, service);
+        let result = outcome(unit, ending, service);
         let status = service.and_then(|service| status(service.code, service.status));
         let entered = (ending.entered_realtime, ending.entered);
         let main_exited = service.map_or((0, 0), |service| (service.exited_realtime, service.exited));
@@ -159,6 +164,7 @@ impl Exit {
             ended: time(ended_realtime),
             runtime: (ending.left > 0 && ended > ending.left).then(|| Duration::from_micros(ended - ending.left)),
             invocation_id: ending.invocation_id,
+            usage: None,
         }
     }
 }
@@ -174,8 +180,14 @@ pub(crate) struct ServiceState {
     pub exited_realtime: u64,
 }
 
-fn outcome(ending: &Ending, service: Option<&ServiceState>) -> Outcome {
-    let result = service.map_or("", |service| &service.result);
+fn outcome(unit: &str, ending: &Ending, service: Option<&ServiceState>) -> Outcome {
+    let result = match service {
+        Some(service) => &service.result,
+        None if unit.ends_with(".service") => "",
+        // Of other types of units no more is known than this.
+        None if ending.failed => "failed",
+        None => "success",
+    };
     if result != "success" {
         return Outcome::from_result(result);
     }
@@ -192,6 +204,7 @@ fn outcome(ending: &Ending, service: Option<&ServiceState>) -> Outcome {
         JobResult::Canceled => Outcome::Canceled,
         JobResult::Dependency => Outcome::Dependency,
         JobResult::Timeout => Outcome::Timeout,
+        JobResult::NotStarted => Outcome::NotStarted,
         other => Outcome::Other(other.as_str().into()),
     }
 }
@@ -209,7 +222,8 @@ fn status(code: i32, status: i32) -> Option<Status> {
     }
 }
 
-fn time(microseconds: u64) -> Option<SystemTime> {
+/// A time of `CLOCK_REALTIME` in µs, as systemd has it: 0 for never.
+pub(crate) fn time(microseconds: u64) -> Option<SystemTime> {
     (microseconds > 0).then(|| UNIX_EPOCH.checked_add(Duration::from_micros(microseconds))).flatten()
 }
 
@@ -249,6 +263,7 @@ impl Outcome {
             Outcome::Assert => "assert",
             Outcome::Canceled => "canceled",
             Outcome::Dependency => "dependency",
+            Outcome::NotStarted => "not-started",
             Outcome::Other(text) => text,
         }
     }

@@ -15,6 +15,9 @@ pub(crate) enum Event {
     JobRemoved { job: u32, result: JobResult },
     /// `PropertiesChanged` of the unit interface.
     Unit(UnitState),
+    /// The state of a unit that someone else has started, when it is first known, and whether it has been active since it
+    /// was last inactive. A job that it names counts as its start job.
+    Adopted { state: UnitState, activated: bool },
     /// The answer to [`Verdict::Ask`]; `Dead` also where the unit is not loaded any more.
     Answer { question: u32, sub: SubState },
 }
@@ -77,6 +80,8 @@ pub(crate) enum JobResult {
     Timeout,
     Dependency,
     Assert,
+    /// There was no job: see [`Event::Adopted`].
+    NotStarted,
     Other(Box<str>),
 }
 
@@ -86,6 +91,8 @@ pub(crate) struct Ending {
     pub job: JobResult,
     /// Whether the unit was ever reported active.
     pub activated: bool,
+    /// Whether the unit is failed, not inactive.
+    pub failed: bool,
     /// Whether it remains active although its main process has ended (`RemainAfterExit=`).
     pub remains: bool,
     pub condition: bool,
@@ -187,6 +194,17 @@ impl Machine {
                 self.activated |= state.active == ActiveState::Active && !self.is_unknown();
                 self.unit = Some(state);
             }
+            Event::Adopted { state, activated } => {
+                let StartJob::Unknown { removed } = &mut self.start else { return Verdict::Wait };
+                let gone = removed.iter().position(|gone| gone.job == state.job).map(|at| removed.swap_remove(at));
+                self.activated = activated || state.active == ActiveState::Active;
+                self.start = match (state.job, gone) {
+                    (job, None) if job > 0 && !self.activated => StartJob::Running { job },
+                    (job, Some(gone)) if job > 0 => StartJob::Gone { job, result: gone.result },
+                    _ => StartJob::Gone { job: 0, result: self.presumed(&state) },
+                };
+                self.unit = Some(state);
+            }
             Event::Answer { question, sub } => {
                 if !self.asking || question != self.questions {
                     return Verdict::Wait;
@@ -196,6 +214,24 @@ impl Machine {
             }
         }
         self.judge()
+    }
+
+    /// What the start job of a unit that was started before must have come to.
+    fn presumed(&self, state: &UnitState) -> JobResult {
+        match state {
+            _ if self.activated => JobResult::Done,
+            UnitState { left: 0, condition: false, .. } => JobResult::Done,
+            UnitState { left: 0, .. } => JobResult::NotStarted,
+            // A oneshot that has run is no different, but for its result.
+            _ => JobResult::Failed,
+        }
+    }
+
+    /// Sets whether `Restart=` may follow an end. Until it is known it is taken to.
+    pub fn learn_restarts(&mut self, restarts: bool) {
+        if !self.may_be_over() {
+            self.restarts = restarts;
+        }
     }
 
     fn judge(&mut self) -> Verdict {
@@ -251,6 +287,7 @@ impl Machine {
         Some(Ending {
             job: result.clone(),
             activated: self.activated,
+            failed: unit.active == ActiveState::Failed,
             remains: unit.remains(),
             condition: unit.condition,
             left: unit.left,
@@ -277,6 +314,11 @@ impl Ending {
 }
 
 impl UnitState {
+    /// Whether nothing has ever happened to it, as to one that was loaded only to be looked at.
+    pub fn is_pristine(&self) -> bool {
+        self.active == ActiveState::Inactive && self.job == 0 && self.left == 0 && self.entered == 0
+    }
+
     /// Whether it stays active after its main process has ended (`RemainAfterExit=`).
     fn remains(&self) -> bool {
         self.active == ActiveState::Active && self.sub == SubState::Exited
@@ -333,6 +375,7 @@ impl JobResult {
             JobResult::Timeout => "timeout",
             JobResult::Dependency => "dependency",
             JobResult::Assert => "assert",
+            JobResult::NotStarted => "not-started",
             JobResult::Other(text) => text,
         }
     }

@@ -1,14 +1,17 @@
 //! A unit: the handle to it, and how it ends.
 
 mod activation;
+mod adoption;
 mod control;
 pub(crate) mod exit;
 mod forward;
 pub(crate) mod machine;
 pub(crate) mod name;
 pub(crate) mod pty;
+pub(crate) mod states;
 pub(crate) mod stdio;
 pub(crate) mod tracked;
+mod usage;
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -20,7 +23,9 @@ pub use control::Whom;
 pub use exit::{Exit, InvocationId, Outcome, Status};
 pub use forward::{Forward, Forwarded};
 pub use pty::{Pty, PtyReader, PtyWriter, WindowSize};
+pub use states::{ActiveState, State, States};
 pub use stdio::{ChildStderr, ChildStdin, ChildStdout};
+pub use usage::Usage;
 
 use crate::error::Result;
 use crate::manager::Manager;
@@ -113,7 +118,7 @@ impl Drop for Following {
     fn drop(&mut self) {
         self.tracked.release();
         if let Some(manager) = self.manager.get() {
-            manager.release(&self.tracked);
+            manager.unused(&self.tracked);
         }
     }
 }

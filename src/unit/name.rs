@@ -87,6 +87,29 @@ fn check<'a>(what: &'static str, name: &str, full: &'a str, suffix: &str) -> Res
     }
 }
 
+/// Checks the name of a unit of any type; without a suffix that says its type it is a service's.
+pub(crate) fn of_any_type(name: &str) -> Result<String> {
+    if SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) { any(name) } else { service(name) }
+}
+
+/// The name of the unit with this object path.
+pub(crate) fn of_path(path: &str) -> Result<String> {
+    let label = path.strip_prefix(UNIT_PATH).ok_or_else(|| Error::message(format!("a unit's path, not {path:?}")))?;
+    let mut name = Vec::with_capacity(label.len());
+    let mut bytes = label.bytes();
+    while let Some(byte) = bytes.next() {
+        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+        name.push(match byte {
+            b'_' => match (digit(bytes.next()), digit(bytes.next())) {
+                (Some(high), Some(low)) => (high * 16 + low) as u8,
+                _ => return Err(Error::message(format!("a unit's path, not {path:?}"))),
+            },
+            byte => byte,
+        });
+    }
+    String::from_utf8(name).map_err(|_| Error::message(format!("a unit's path, not {path:?}")))
+}
+
 /// A new name, which no other process and no other call makes: it holds the process ID, a number drawn
 /// once per process, and a count.
 pub(crate) fn generate() -> String {
@@ -96,6 +119,13 @@ pub(crate) fn generate() -> String {
     // The process ID is read each time: after a fork the child shares the number and the count.
     let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     format!("sdrun-{process}-{:08x}-{count}.service", *drawn as u32)
+}
+
+/// A new name for a slice that keeps a unit loaded. Without dashes, with which slices nest.
+pub(crate) fn generate_keeper() -> String {
+    let name = generate();
+    let number = name.trim_start_matches("sdrun-").trim_end_matches(".service").replace('-', "x");
+    format!("sdrunkeep{number}.slice")
 }
 
 /// The last element of a unit's object path: everything but letters and digits is written `_xx`, and so is
@@ -161,6 +191,22 @@ mod tests {
         assert_eq!(any("x.timer").unwrap(), "x.timer");
         assert!(any("x").unwrap_err().to_string().contains("kind of unit"));
         assert!(any(".slice").is_err());
+    }
+
+    #[test]
+    fn names_of_any_type() {
+        for name in ["a.service", "a.scope", "system.slice", "a-b.timer", "-.mount", "a@b.socket", "dev-sda.device"] {
+            assert_eq!(of_any_type(name).unwrap(), name);
+            assert_eq!(of_path(&format!("{UNIT_PATH}{}", label(name))).unwrap(), name);
+        }
+        assert_eq!(of_any_type("a").unwrap(), "a.service");
+        assert_eq!(of_any_type("a.b").unwrap(), "a.b.service");
+        for name in ["", ".scope", "a b.scope", "a@.scope", "a/b", "a\0.slice"] {
+            assert!(of_any_type(name).is_err(), "{name:?}");
+        }
+        for path in ["", "/", "/org/freedesktop/systemd1/unit/a_", "/org/freedesktop/systemd1/unit/_zz"] {
+            assert!(of_path(path).is_err(), "{path:?}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What the connection's side and the handle's side of a unit share.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::exit::{Exit, InvocationId};
+use super::states::{State, Streams};
 use crate::error::{Error, Result};
 
 /// A unit that is being started, runs, or has ended. Written to as signals come in; awaited through a handle.
@@ -14,6 +15,8 @@ pub(crate) struct Tracked {
     name: Box<str>,
     /// How many hold a handle.
     handles: AtomicUsize,
+    /// Whether someone wants to know of every change.
+    watched: AtomicBool,
     progress: Mutex<Progress>,
 }
 
@@ -25,6 +28,8 @@ struct Progress {
     activated: bool,
     waiting: Vec<Waiting>,
     next: u32,
+    /// Rare, so elsewhere.
+    streams: Option<Box<Streams>>,
 }
 
 /// Who waits, by a number of its own.
@@ -48,7 +53,8 @@ enum Phase {
     /// systemd has not said yet that it accepts the start.
     Starting,
     Started,
-    Over(Result<Exit>),
+    /// Boxed: of those that are outstanding none has it.
+    Over(Box<Result<Exit>>),
 }
 
 impl Tracked {
@@ -56,18 +62,25 @@ impl Tracked {
         Tracked {
             name: name.into(),
             handles: AtomicUsize::new(1),
+            watched: AtomicBool::new(false),
             progress: Mutex::new(Progress {
                 phase: Phase::Starting,
                 invocation_id: None,
                 activated: false,
                 waiting: Vec::new(),
                 next: 0,
+                streams: None,
             }),
         }
     }
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// There is another handle.
+    pub fn hold(&self) {
+        self.handles.fetch_add(1, Ordering::AcqRel);
     }
 
     /// A handle is gone.
@@ -108,8 +121,11 @@ impl Tracked {
     /// The unit has ended, or what became of it cannot be told. Only the first word counts.
     pub fn finish(&self, end: Result<Exit>, wakers: &mut Vec<Waker>) {
         let mut progress = self.lock();
+        if let Err(error) = &end {
+            self.close_streams(&mut progress, Some(error), wakers);
+        }
         if !matches!(progress.phase, Phase::Over(_)) {
-            progress.phase = Phase::Over(end);
+            progress.phase = Phase::Over(Box::new(end));
             progress.wake(Milestone::Ended, wakers);
         }
     }
@@ -125,8 +141,8 @@ impl Tracked {
     pub async fn started(&self) -> Result<()> {
         self.until(Milestone::Started, |progress| match &progress.phase {
             Phase::Starting => None,
-            Phase::Started | Phase::Over(Ok(_)) => Some(Ok(())),
-            Phase::Over(Err(error)) => Some(Err(error.clone())),
+            Phase::Started => Some(Ok(())),
+            Phase::Over(end) => Some(end.as_ref().as_ref().map(drop).map_err(Error::clone)),
         })
         .await
     }
@@ -136,8 +152,10 @@ impl Tracked {
         self.until(Milestone::Activated, |progress| match &progress.phase {
             _ if progress.activated => Some(Ok(())),
             Phase::Starting | Phase::Started => None,
-            Phase::Over(Ok(exit)) => Some(Err(Error::Failed { exit: Box::new(exit.clone()) })),
-            Phase::Over(Err(error)) => Some(Err(error.clone())),
+            Phase::Over(end) => Some(Err(match end.as_ref() {
+                Ok(exit) => Error::Failed { exit: Box::new(exit.clone()) },
+                Err(error) => error.clone(),
+            })),
         })
         .await
     }
@@ -146,7 +164,7 @@ impl Tracked {
     pub async fn ended(&self) -> Result<Exit> {
         self.until(Milestone::Ended, |progress| match &progress.phase {
             Phase::Starting | Phase::Started => None,
-            Phase::Over(end) => Some(end.clone()),
+            Phase::Over(end) => Some(Result::clone(end)),
         })
         .await
     }
@@ -154,9 +172,62 @@ impl Tracked {
     /// Whether there is an end to be had without waiting.
     pub fn try_ended(&self) -> Option<Result<Exit>> {
         match &self.lock().phase {
-            Phase::Over(end) => Some(end.clone()),
+            Phase::Over(end) => Some(Result::clone(end)),
             Phase::Starting | Phase::Started => None,
         }
+    }
+
+    /// Whether someone wants to know of every change.
+    pub fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Acquire)
+    }
+
+    /// Adds a stream: its number.
+    pub fn watch(&self) -> u32 {
+        let mut progress = self.lock();
+        self.watched.store(true, Ordering::Release);
+        progress.streams.get_or_insert_default().add()
+    }
+
+    /// A stream is gone.
+    pub fn unwatch(&self, number: u32) {
+        let mut progress = self.lock();
+        let removed = progress.streams.as_mut().and_then(|streams| streams.remove(number));
+        self.watched.store(progress.streams.as_ref().is_some_and(|streams| streams.are_open()), Ordering::Release);
+        drop(progress);
+        drop(removed);
+    }
+
+    /// The unit is in this state.
+    pub fn push_state(&self, state: &State, wakers: &mut Vec<Waker>) {
+        if let Some(streams) = &mut self.lock().streams {
+            streams.push(state, wakers);
+        }
+    }
+
+    /// The streams are at their end.
+    pub fn close(&self, error: Option<&Error>, wakers: &mut Vec<Waker>) {
+        let mut progress = self.lock();
+        self.close_streams(&mut progress, error, wakers);
+    }
+
+    /// The streams end with an error; wakes at once.
+    pub fn close_now(&self, error: &Error) {
+        let mut wakers = Vec::new();
+        self.close(Some(error), &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn close_streams(&self, progress: &mut Progress, error: Option<&Error>, wakers: &mut Vec<Waker>) {
+        if let Some(streams) = &mut progress.streams {
+            streams.close(error, wakers);
+            self.watched.store(false, Ordering::Release);
+        }
+    }
+
+    pub fn poll_state(&self, number: u32, cx: &mut Context<'_>) -> Poll<Option<Result<State>>> {
+        let mut progress = self.lock();
+        progress.streams.as_mut().map_or(Poll::Ready(None), |streams| streams.poll(number, cx))
     }
 
     async fn until<T>(&self, milestone: Milestone, mut look: impl FnMut(&Progress) -> Option<T>) -> T {

@@ -3,7 +3,7 @@
 use futures::FutureExt;
 
 use super::fake::running;
-use super::{ALL, begin, begin_with, is_forgotten, manager, places, soon, started};
+use super::{ALL, begin, begin_with, how, is_forgotten, manager, places, soon, started};
 use crate::error::Error;
 use crate::manager::Pace;
 use crate::unit::Unit;
@@ -42,7 +42,7 @@ async fn everyone_who_waits_is_told_when_systemd_goes() {
         assert!(is_forgotten(&tracked) && is_forgotten(&given_up));
         assert_eq!(places(&manager), ALL);
         let tracked = std::sync::Arc::new(crate::unit::tracked::Tracked::new("next.service"));
-        let next = manager.start(&tracked, Pace::Quick, false, |_| Ok(()), |_| Ok(()));
+        let next = manager.start(&tracked, how(Pace::Quick, false), |_| Ok(()), |_| Ok(()));
         assert!(is_lost(&soon(next).await.unwrap_err()));
         assert!(is_forgotten(&tracked));
         assert_eq!(places(&manager), ALL);

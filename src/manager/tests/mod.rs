@@ -16,7 +16,7 @@ use futures::FutureExt;
 use super::connect::Scope;
 use super::jobs::{Jobs, Pace};
 use super::registry::Registry;
-use super::{Inner, Manager};
+use super::{Inner, Manager, Start};
 use crate::bus::Link;
 use crate::bus::tests::{connected, soon};
 use crate::error::{Error, Result};
@@ -40,6 +40,10 @@ struct Starting {
     future: futures::future::BoxFuture<'static, Result<()>>,
 }
 
+fn how(pace: Pace, restarts: bool) -> Start {
+    Start { pace, restarts, usage: false }
+}
+
 fn begin(manager: &Manager, name: &str) -> Starting {
     begin_with(manager, name, Pace::Quick, false)
 }
@@ -47,7 +51,7 @@ fn begin(manager: &Manager, name: &str) -> Starting {
 fn begin_with(manager: &Manager, name: &str, pace: Pace, restarts: bool) -> Starting {
     let tracked = Arc::new(Tracked::new(name));
     let (theirs, inside) = (manager.clone(), tracked.clone());
-    let mut future = async move { theirs.start(&inside, pace, restarts, |_| Ok(()), |_| Ok(())).await }.boxed();
+    let mut future = async move { theirs.start(&inside, how(pace, restarts), |_| Ok(()), |_| Ok(())).await }.boxed();
     assert!((&mut future).now_or_never().is_none(), "it waits for the reply");
     Starting { tracked, manager: manager.clone(), future }
 }

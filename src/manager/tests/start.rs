@@ -5,7 +5,7 @@ use std::future::IntoFuture;
 
 use futures::FutureExt;
 
-use super::{ALL, Fake, begin, begin_with, is_forgotten, manager, places, settle, soon, started};
+use super::{ALL, Fake, begin, begin_with, how, is_forgotten, manager, places, settle, soon, started};
 use crate::bus::{Container, Message, Value};
 use crate::error::{Error, Result};
 use crate::manager::{Manager, Pace};
@@ -122,8 +122,7 @@ async fn what_cannot_be_sent_is_not_and_holds_nothing() {
         let tracked = std::sync::Arc::new(crate::unit::tracked::Tracked::new("a.service"));
         let start = manager.start(
             &tracked,
-            Pace::Lasting,
-            false,
+            how(Pace::Lasting, false),
             |m| {
                 m.container(Container::Struct, c"sv", |m| {
                     m.append_str("Description")?;

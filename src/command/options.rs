@@ -1,0 +1,30 @@
+//! Options that are more than one property.
+
+use super::Command;
+use super::message::property;
+use crate::bus::Message;
+use crate::error::Result;
+
+/// What is counted only where it was asked for (`systemd.resource-control(5)`).
+const ACCOUNTING: [&str; 4] = ["CPUAccounting", "MemoryAccounting", "IOAccounting", "IPAccounting"];
+
+impl Command {
+    /// Has [`Exit::usage`](crate::Exit::usage) say what the unit has used. This turns on `CPUAccounting=`,
+    /// `MemoryAccounting=`, `IOAccounting=` and `IPAccounting=`, unless [`extra`](Command::extra) sets them otherwise.
+    ///
+    /// The unit must stay loaded past its end for that, and the handle resolves one round trip later. On a bus up to 128
+    /// units at a time are referenced (`AddRef=`), which costs nothing more. Without a bus, and past that number, each
+    /// unit has an empty slice (`sdrunkeep….slice`) beside it from before its start until it was read: two more jobs of
+    /// the manager. Should this process end meanwhile such a slice stays, and the unit stays loaded, until someone stops
+    /// the slice. The exit itself never depends on any of this: where the reading fails there is no usage in it.
+    pub fn usage(&mut self, usage: bool) -> &mut Self {
+        self.service.usage = usage;
+        self
+    }
+
+    pub(super) fn append_accounting_to(&self, message: &mut Message<'_>) -> Result<()> {
+        let given = |name: &str| self.extra.iter().any(|(other, _)| other == name);
+        let wanted = ACCOUNTING.into_iter().filter(|name| self.service.usage && !given(name));
+        wanted.into_iter().try_for_each(|name| property(message, name, c"b", |m| m.append(true)))
+    }
+}

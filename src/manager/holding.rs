@@ -1,0 +1,79 @@
+//! Keeping a unit loaded past its end, so that what it used can be read.
+//!
+//! On a bus that is a reference (`AddRef=`), which is gone with us. Without a bus, and past the number of references that
+//! a bus daemon bears, it is a slice that is ordered after the unit: an active unit keeps loaded what it is ordered after.
+
+use tokio::sync::oneshot;
+
+use super::Manager;
+use super::awaited::Told;
+use super::entry::Hold;
+use super::registry::{MANAGER_INTERFACE, MANAGER_PATH, Method, append_property};
+use crate::bus::{Container, Message, Value};
+use crate::error::Result;
+use crate::manager::Pace;
+use crate::unit::machine::JobResult;
+use crate::unit::name;
+
+/// What keeps a unit that is about to be started. It is given back when this is dropped, unless it was taken out.
+pub(super) struct Holding<'a> {
+    pub manager: &'a Manager,
+    pub hold: Option<Hold>,
+}
+
+impl Holding<'_> {
+    /// Has the unit kept. Where that cannot be done it is not, and what it used is not known.
+    pub async fn take(&mut self, unit: &str) -> Result<()> {
+        let Manager { inner } = self.manager;
+        if !inner.private {
+            self.hold = inner.jobs.try_reference().map(Hold::Reference);
+        }
+        if self.hold.is_some() {
+            return Ok(());
+        }
+        let keeper = name::generate_keeper();
+        let admission = inner.jobs.admit(Pace::Quick).await;
+        let (told, answer) = oneshot::channel();
+        // From here on there may be a slice to be stopped.
+        self.hold = Some(Hold::Keeper(keeper.as_str().into()));
+        let method = Method {
+            path: MANAGER_PATH,
+            interface: MANAGER_INTERFACE,
+            member: c"StartTransientUnit",
+            name: "StartTransientUnit",
+        };
+        let fill = |message: &mut Message<'_>| {
+            message.append_str(&keeper)?;
+            message.append_str("fail")?;
+            message.container(Container::Array, c"(sv)", |m| {
+                append_property(m, "Description", &format!("Keeps {unit} until it was read").into())?;
+                append_property(m, "CollectMode", &"inactive-or-failed".into())?;
+                append_property(m, "After", &Value::from([unit]))
+            })?;
+            message.container(Container::Array, c"(sa(sv))", |_| Ok(()))
+        };
+        let told = (Told::Future(told), admission.keep());
+        inner.link.with(|registry, cx| registry.order(method, &keeper, told, fill, cx))??;
+        match answer.await.unwrap_or_else(|_| Err(self.manager.how_lost())) {
+            Ok(JobResult::Done) => {}
+            Ok(result) => tracing::debug!(unit, result = result.as_str(), "no slice to keep the unit"),
+            Err(error) => {
+                tracing::debug!(unit, %error, "no slice to keep the unit");
+                self.hold = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        let Manager { inner } = self.manager;
+        match self.hold.take() {
+            None => {}
+            Some(Hold::Reference(places)) => inner.jobs.give_back(places),
+            // Where the connection is lost it cannot be stopped.
+            Some(Hold::Keeper(keeper)) => drop(inner.link.with(|registry, cx| registry.let_go(keeper, cx))),
+        }
+    }
+}
