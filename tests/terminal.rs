@@ -167,7 +167,8 @@ fn a_shell_is_used_as_if_it_ran_here() {
     outer.expect("prompt> ");
     outer.type_keys("jobs\r");
     outer.expect("jobs\r\n");
-    outer.expect("[1]+  Stopped                 sleep 60\r\n");
+    outer.expect("[1]+  Stopped  ");
+    outer.expect("  sleep 60\r\n");
     outer.expect("prompt> ");
     outer.type_keys("stty size\r");
     outer.expect("\r\n31 113\r\n");

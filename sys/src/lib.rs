@@ -10,7 +10,8 @@
 //! a pointer may be null, who frees a result and how long a string lives is said there and
 //! nowhere else. Functions that take a `va_list` are left out, for Rust has none.
 //!
-//! A test compares every declaration with the installed headers.
+//! A test compares every declaration with the installed headers. [`terminal`] alone is something else: the terminal calls
+//! that sdrun needs, in safe functions.
 
 #![allow(non_camel_case_types)]
 #![allow(
