@@ -759,7 +759,8 @@ fn refused(method: &'static str, unit: Option<&str>, refusal: Refusal<'_>) -> Er
         ("org.freedesktop.systemd1.UnitExists", Some(unit)) => {
             Error::UnitExists { name: unit.into(), message: text.into() }
         }
-        ("org.freedesktop.systemd1.NoSuchUnit", Some(unit)) => {
+        // Of a start it is another unit that is missing, one that is required.
+        ("org.freedesktop.systemd1.NoSuchUnit", Some(unit)) if method != "StartTransientUnit" => {
             Error::NoSuchUnit { name: unit.into(), message: text.into() }
         }
         // Nobody owns the name, and the bus daemon could not have it started.
