@@ -4,6 +4,7 @@
 //! cargo build --release --example sdrun
 //! target/release/examples/sdrun --wait --collect -E NAME=world /bin/sh -c 'test "$NAME" = world'
 //! target/release/examples/sdrun --user --unit=nap --same-dir sleep 60 # then: systemctl --user status nap
+//! target/release/examples/sdrun --shell
 //! target/release/examples/sdrun --help
 //! ```
 //!
@@ -12,15 +13,22 @@
 //! As with systemd-run, the program is looked for in this process's `$PATH`, and the unit is one of the system manager
 //! unless `--user` is given. What differs:
 //!
-//! - Arguments reach the program as they are. systemd-run has systemd expand `$NAME` in them.
-//! - It ends as soon as systemd has accepted the start (as with `--no-block`) or, with `--wait`, when the unit has
-//!   ended. systemd-run also waits until the start itself is done.
+//! - Arguments reach the program as they are. systemd-run has systemd expand `$NAME` in them, unless
+//!   `--expand-environment=no` is given (254 and later); here `--expand-environment=yes` asks for that.
+//! - `--remain-after-exit` goes with none of `--wait`, `--pty` and `--pipe`, as with systemd 262. Older ones wait until
+//!   somebody stops the unit.
+//! - A start that failed is told in other words, and with `--wait`, `--pty` and `--pipe` it is an end like any other, as
+//!   with systemd 257 and later.
+//! - With `--pty` nothing is written to the terminal but what the command writes. Newer systemd-runs add escape sequences
+//!   (a window title, a background).
 //! - Where there is no bus daemon, `--wait` works over the manager's private socket.
 //! - The summary leaves out what cannot be read of a unit that is gone: CPU time, memory and traffic.
 //!
 //! # Exit status
 //!
-//! Without `--wait` and `--pipe` 0, with them that of systemd-run of systemd 257 and later:
+//! With `--no-block` 0 when systemd has accepted the start; without it 1 when the start fails, else 0. With `--pty`
+//! that is left by pressing `^]` three times 0. With `--wait`, `--pty` and `--pipe` that of systemd-run of systemd 257
+//! and later:
 //!
 //! | | |
 //! |---|---|
@@ -37,13 +45,13 @@ mod summary;
 mod timespan;
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use options::{Asked, HELP, Options};
-use sdrun::{Command, Manager, ManagerBuilder, Transport};
+use options::{Asked, HELP, Options, Streams};
+use sdrun::{Command, Error as SdrunError, Exit, Forwarded, Manager, ManagerBuilder, Outcome, Stdio, Transport, Unit};
 
 fn main() -> ExitCode {
     let code = match options::parse(std::env::args_os().skip(1)) {
@@ -64,14 +72,32 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let manager = manager(options).connect().await?;
-        let unit = command.start(&manager).await?;
+        let mut unit = command.start(&manager).await?;
+        let waits = options.wait || options.streams() != Streams::Service;
+        if !waits && !options.no_block {
+            if let Some(code) = failed_start(&unit, options).await? {
+                return Ok(code);
+            }
+        }
         if !options.quiet {
             match unit.invocation_id() {
                 Some(id) => say(format_args!("Running as unit: {}; invocation ID: {id}", unit.name())),
                 None => say(format_args!("Running as unit: {}", unit.name())),
             }
         }
-        if !options.wait && !options.pipe {
+        // Kept until the end: closed, it would hang the command's terminal up.
+        let mut _terminal = None;
+        if options.streams() == Streams::Pty {
+            if !options.quiet {
+                say("Press ^] three times within 1s to disconnect TTY.");
+            }
+            match unit.forward_terminal(std::io::stdin(), std::io::stdout()).await? {
+                Forwarded::Ended => {}
+                Forwarded::Disconnected(terminal) if options.wait => _terminal = Some(terminal),
+                Forwarded::Disconnected(_) => return Ok(ExitCode::SUCCESS),
+            }
+        }
+        if !waits {
             return Ok(ExitCode::SUCCESS);
         }
         let exit = unit.await?;
@@ -79,11 +105,33 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
             summary::lines(&exit).for_each(say);
         }
         // Also with --quiet: the exit status does not say it.
-        if let Some(reason) = summary::why_not_run(&exit) {
-            say(format_args!("sdrun: {} was not run: {reason}", options.command[0].to_string_lossy()));
-        }
+        not_run(&exit, options);
         Ok(summary::exit_code(&exit).into())
     })
+}
+
+/// Waits until the start is done, and what to exit with when it has failed.
+async fn failed_start(unit: &Unit, options: &Options) -> sdrun::Result<Option<ExitCode>> {
+    let exit = match unit.activated().await {
+        Ok(()) => return Ok(None),
+        Err(SdrunError::Failed { exit }) => exit,
+        Err(error) => return Err(error),
+    };
+    // Not started, as the condition wants it: to systemd-run too that is a success.
+    if matches!(exit.result, Outcome::Condition | Outcome::ExecCondition) {
+        not_run(&exit, options);
+        return Ok(None);
+    }
+    if !options.quiet {
+        say(format_args!("sdrun: the start of {} has failed: {exit}", unit.name()));
+    }
+    Ok(Some(ExitCode::FAILURE))
+}
+
+fn not_run(exit: &Exit, options: &Options) {
+    if let Some(reason) = summary::why_not_run(exit) {
+        say(format_args!("sdrun: {} was not run: {reason}", options.command[0].to_string_lossy()));
+    }
 }
 
 fn manager(options: &Options) -> ManagerBuilder {
@@ -108,26 +156,67 @@ fn command(options: &Options) -> Result<Command, Box<dyn Error>> {
     };
     command.args(arguments).envs(options.environment.iter().map(|(key, value)| (key, value))).collect(options.collect);
     if let Some(unit) = &options.unit {
-        let name = name::mangle(unit)?;
-        if !options.quiet && !name.as_bytes().starts_with(unit.as_encoded_bytes()) {
-            say(format_args!("Invalid unit name \"{}\" escaped as \"{name}\".", unit.to_string_lossy()));
-        }
-        command.name(name);
+        command.name(mangled(unit, "service", options)?);
     }
     if let Some(description) = &options.description {
         command.description(description);
     }
-    if options.pipe {
-        let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-        command
-            .extra("StandardInputFileDescriptor", input.as_fd().try_clone_to_owned()?)
-            .extra("StandardOutputFileDescriptor", output.as_fd().try_clone_to_owned()?)
-            .extra("StandardErrorFileDescriptor", error.as_fd().try_clone_to_owned()?);
+    if let Some(user) = &options.uid {
+        command.user(user);
+    }
+    if let Some(group) = &options.gid {
+        command.group(group);
+    }
+    if let Some(level) = options.nice {
+        command.nice(level);
+    }
+    if let Some(slice) = &options.slice {
+        command.slice(mangled(slice, "slice", options)?);
+    }
+    if let Some(service_type) = &options.service_type {
+        // As text: which there are is for systemd to say.
+        command.extra("Type", service_type.as_str());
+    }
+    command
+        .slice_inherit(options.slice_inherit)
+        .remain_after_exit(options.remain_after_exit)
+        .expand_environment(options.expand_environment);
+    match options.streams() {
+        Streams::Service => {}
+        Streams::Pty => {
+            command.pty();
+        }
+        Streams::Pipe => {
+            command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
+        }
+    }
+    if options.streams() != Streams::Service {
+        pass_terminal_variables(&mut command, options);
     }
     if let Some(directory) = &options.directory {
         command.current_dir(directory);
     }
     Ok(command)
+}
+
+/// What a program wants to know of the terminal that it writes to.
+fn pass_terminal_variables(command: &mut Command, options: &Options) {
+    for name in ["TERM", "COLORTERM", "NO_COLOR"] {
+        let is_set = options.environment.iter().any(|(key, _)| key == name);
+        // What is not UTF-8 is no value that these have.
+        if let (false, Ok(value)) = (is_set, std::env::var(name)) {
+            command.env(name, value);
+        }
+    }
+}
+
+/// The text as the name of a unit.
+fn mangled(text: &OsStr, wanted: &str, options: &Options) -> Result<String, String> {
+    let name = name::mangle(text, wanted)?;
+    if !options.quiet && !name.as_bytes().starts_with(text.as_encoded_bytes()) {
+        say(format_args!("Invalid unit name \"{}\" escaped as \"{name}\".", text.to_string_lossy()));
+    }
+    Ok(name)
 }
 
 /// A line on stderr; where nobody reads it that is no reason to fail.

@@ -3,14 +3,14 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// The types of units besides services.
-const OTHER_TYPES: [&str; 10] =
-    ["automount", "device", "mount", "path", "scope", "slice", "socket", "swap", "target", "timer"];
+/// The types of units.
+const TYPES: [&str; 11] =
+    ["automount", "device", "mount", "path", "scope", "service", "slice", "socket", "swap", "target", "timer"];
 
-/// Makes a service's name of any text, as systemd-run does: "/" becomes "-", what else may not stand in a unit name is
-/// written `\xHH`, and `.service` is added. What is left to find fault with is for the library.
-pub fn mangle(name: &OsStr) -> Result<String, String> {
-    let mut mangled = String::with_capacity(name.len() + ".service".len());
+/// Makes a name of this type, `service` or `slice`, of any text, as systemd-run does: "/" becomes "-", what else may not
+/// stand in a unit name is written `\xHH`, and the type is added. What is left to find fault with is for the library.
+pub fn mangle(name: &OsStr, wanted: &str) -> Result<String, String> {
+    let mut mangled = String::with_capacity(name.len() + 1 + wanted.len());
     for byte in name.as_bytes() {
         match byte {
             b'/' => mangled.push('-'),
@@ -21,16 +21,16 @@ pub fn mangle(name: &OsStr) -> Result<String, String> {
         }
     }
     match mangled.rsplit_once('.') {
-        Some((prefix, "service")) if !prefix.is_empty() => Ok(mangled),
-        Some((prefix, kind)) if !prefix.is_empty() && OTHER_TYPES.contains(&kind) => Err(format!(
-            "Unit name \"{}\" has unit type \"{kind}\", but \"service\" is expected.",
+        Some((prefix, kind)) if !prefix.is_empty() && kind == wanted => Ok(mangled),
+        Some((prefix, kind)) if !prefix.is_empty() && TYPES.contains(&kind) => Err(format!(
+            "Unit name \"{}\" has unit type \"{kind}\", but \"{wanted}\" is expected.",
             name.to_string_lossy()
         )),
         // The name of a mount or a device.
         _ if name.as_bytes().starts_with(b"/") => {
-            Err(format!("Unit name \"{}\" is a path, but a service is expected.", name.to_string_lossy()))
+            Err(format!("Unit name \"{}\" is a path, but a {wanted} is expected.", name.to_string_lossy()))
         }
         _ if name.is_empty() => Err("the unit name is empty".into()),
-        _ => Ok(mangled + ".service"),
+        _ => Ok(format!("{mangled}.{wanted}")),
     }
 }

@@ -1,13 +1,13 @@
 //! Where the program is.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::stat::{SFlag, stat};
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, User, access, getuid};
 
 /// Where to look when there is no `$PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -38,4 +38,11 @@ fn check(path: &Path) -> Result<(), Errno> {
         SFlag::S_IFDIR => Err(Errno::EISDIR),
         _ => Err(Errno::EBADFD),
     }
+}
+
+/// The user's shell: `$SHELL`, or else the one that the user database has.
+pub fn shell() -> OsString {
+    let own = env::var_os("SHELL").map(PathBuf::from).filter(|shell| shell.is_absolute());
+    let shell = own.or_else(|| User::from_uid(getuid()).ok().flatten().map(|user| user.shell));
+    shell.filter(|shell| shell.is_absolute()).unwrap_or("/bin/sh".into()).into()
 }
