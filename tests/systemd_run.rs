@@ -3,6 +3,10 @@
 //! Cargo builds examples for `cargo test`, but not for `cargo test --test systemd_run`: there
 //! `cargo build --example sdrun` goes first.
 
+#[path = "systemd_run/built.rs"]
+mod built;
+#[path = "systemd_run/screen.rs"]
+mod screen;
 #[path = "systemd_run/settings.rs"]
 mod settings;
 #[path = "systemd_run/side.rs"]

@@ -1,14 +1,14 @@
 //! Both programs, run and listened to.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::LazyLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::process::Command;
 
+use crate::built;
 use crate::support::{DEADLINE, is_root, soon};
 
 /// Says to an ordinary user's run of this file where the example is.
@@ -25,7 +25,7 @@ pub const SIDES: [Side; 2] = [Side::Theirs, Side::Ours];
 impl Side {
     pub fn program(self) -> &'static Path {
         static OURS: LazyLock<PathBuf> =
-            LazyLock::new(|| std::env::var_os(EXAMPLE).map_or_else(example, PathBuf::from));
+            LazyLock::new(|| std::env::var_os(EXAMPLE).map_or_else(|| built::example("sdrun"), PathBuf::from));
         match self {
             Side::Theirs => Path::new("systemd-run"),
             Side::Ours => &OURS,
@@ -56,25 +56,6 @@ impl Side {
     pub async fn run<S: AsRef<OsStr>>(self, arguments: &[S]) -> Outcome {
         outcome(&mut self.command(arguments)).await
     }
-}
-
-/// The example, of the same profile as this test, as cargo built it from the present sources.
-fn example() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let example = test.parent().unwrap().with_file_name("examples").join("sdrun");
-    // "EXAMPLE: SOURCE SOURCE …", where a space in a path is written "\ ".
-    let sources = fs::read_to_string(example.with_extension("d")).unwrap_or_default().replace("\\ ", "\0");
-    let is_new = |source: &str| modified(Path::new(&source.replace('\0', " "))) <= modified(&example);
-    assert!(
-        !sources.is_empty() && sources.split_whitespace().skip(1).all(is_new),
-        "{} is missing or older than its sources: run `cargo build --example sdrun`",
-        example.display()
-    );
-    example
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
 }
 
 #[derive(Debug)]
