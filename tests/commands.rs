@@ -2,7 +2,7 @@
 
 mod support;
 
-use sdrun::{Command, Error, Exec, ExitType, Manager, Outcome, ServiceType, Status};
+use sdrun::{Command, Error, Exec, ExitType, Outcome, ServiceType, Status};
 use support::{Folder, managers, reader_of, soon, systemctl, systemd_version};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.

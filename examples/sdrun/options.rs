@@ -93,9 +93,8 @@ pub enum Streams {
 impl Options {
     /// Both --pty and --pipe leave the choice: a terminal where there is one here.
     pub fn streams(&self) -> Streams {
-        let on_terminal = || {
-            std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
-        };
+        let on_terminal =
+            || std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
         match (self.pty, self.pipe) {
             (false, false) => Streams::Service,
             (true, false) => Streams::Pty,

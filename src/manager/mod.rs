@@ -157,7 +157,7 @@ impl Manager {
         }
         let admission = jobs.admit(how.pace).await;
         let hold = &mut holding.hold;
-        link.with(|registry, cx| registry.start(tracked, how.restarts, hold, admission, fill, fill_auxiliary, cx))??;
+        link.with(|registry, cx| registry.start(tracked, how.restarts, hold, admission, (fill, fill_auxiliary), cx))??;
         let giving_up = GiveUp { manager: self, tracked };
         let started = tracked.started().await;
         std::mem::forget(giving_up);

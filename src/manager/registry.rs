@@ -163,7 +163,8 @@ impl Registry {
         (!self.direct).then_some(SYSTEMD)
     }
 
-    /// Sends `StartTransientUnit` with the properties that `fill` appends, and tracks the unit from then on.
+    /// Sends `StartTransientUnit` with the properties and auxiliary units that these two append, and tracks the unit
+    /// from then on.
     /// The places are kept only when it was sent.
     pub fn start(
         &mut self,
@@ -171,8 +172,10 @@ impl Registry {
         restarts: bool,
         hold: &mut Option<Hold>,
         admission: Admission<'_>,
-        fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
-        fill_auxiliary: impl FnOnce(&mut Message<'_>) -> Result<()>,
+        (fill, fill_auxiliary): (
+            impl FnOnce(&mut Message<'_>) -> Result<()>,
+            impl FnOnce(&mut Message<'_>) -> Result<()>,
+        ),
         cx: &mut Context<'_, Self>,
     ) -> Result<()> {
         let mut message = manager_call(cx, self.destination(), c"StartTransientUnit")?;

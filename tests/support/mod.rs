@@ -3,7 +3,9 @@
 
 pub mod container;
 
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sdrun::{Manager, Transport};
