@@ -56,5 +56,14 @@ async fn nobody_else_has_subscribed() {
     systemctl(&["stop", "systemd-logind"]);
     let manager = support::on_bus().await;
     works(&manager).await;
+    // A wait that never returns, or that returns at the `inactive` before the start, would show here (pystemd's issue
+    // 19): each time on a connection that has to subscribe first.
+    for run in 0..200u8 {
+        let manager = support::on_bus().await;
+        let mut command = Command::from(["/bin/sh", "-c", &format!("exit {run}")]);
+        let unit = command.collect(true).start(&manager).await.unwrap();
+        soon("the activation", unit.activated()).await.unwrap();
+        assert_eq!(soon("the exit", unit.wait()).await.unwrap().status, Some(Status::Exited(run)));
+    }
     start(&["systemd-logind"]);
 }
