@@ -13,6 +13,16 @@ use crate::error::{Error, Result};
 /// A command line that a service runs beside its main one: before and after its start, to stop it, and after its end.
 /// [`Command::start_pre`](super::Command::start_pre) and its like take it.
 ///
+/// Its words reach the program as they are, also when systemd reads the unit anew (`daemon-reload`) before the line is run,
+/// with these exceptions:
+///
+/// - On systemd 252 a line with `$` or `;` in it is run by way of `/bin/sh` after a reload, which `exec`s the program with
+///   just these words; if it has an [`arg0`](Exec::arg0), or is longer than one argument may be (128 KiB), there is a
+///   backslash before each `$` and `;` then, and `${NAME}` is expanded. If such a line is running while systemd reloads, what
+///   would follow it in the same list is skipped.
+/// - With [`expand_environment`](Exec::expand_environment) nothing is expanded after a reload: the words arrive with their
+///   dollar signs (257, 262), or with a backslash before each `$` and `;` (252).
+///
 /// Made from a string (split into words as a shell does it), from an array of words, or step by step:
 ///
 /// ```no_run

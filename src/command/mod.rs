@@ -167,7 +167,11 @@ impl Command {
     }
 
     /// Sets the working directory of the program (`WorkingDirectory=`); without it that is `/`, or the home directory
-    /// under a user manager. A relative path is relative to this process's own working directory.
+    /// under a user manager. A relative path is relative to this process's own working directory, and `..` is resolved
+    /// here, since systemd does not take it. A directory that does not exist is an exit with code 200.
+    ///
+    /// It may not hold a line break, nor end with a backslash or a blank: systemd writes it down as it is, and would read
+    /// something else at its next `daemon-reload`.
     pub fn current_dir(&mut self, directory: impl AsRef<Path>) -> &mut Self {
         let directory = words::directory(directory.as_ref());
         self.directory = self.accept(directory);
@@ -200,7 +204,8 @@ impl Command {
     /// Stops the unit when its handle is dropped before it has ended. Without it, it goes on.
     ///
     /// It is stopped as by [`Unit::stop`], so its processes get SIGTERM, and SIGKILL only after
-    /// `TimeoutStopSec=`. The connection stays open until systemd has taken the call.
+    /// `TimeoutStopSec=`. The connection stays open until systemd has taken the call. When the tokio runtime was shut down
+    /// first there is no connection left to stop it over, and it goes on.
     pub fn kill_on_drop(&mut self, kill: bool) -> &mut Self {
         self.habits.kill_on_drop = kill;
         self

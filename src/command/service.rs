@@ -165,7 +165,8 @@ impl Command {
     }
 
     /// Runs it as this user, by name or number (`User=`), with the user's group unless another one is said. A user
-    /// that does not exist is an exit with code 217. Not under a user manager.
+    /// that does not exist is an exit with code 217. Under a user manager another user is an exit with code 216, and
+    /// on 252 so is the manager's own.
     pub fn user(&mut self, user: impl Into<String>) -> &mut Self {
         let user = words::some("user", user.into());
         self.service.user = self.accept(user);

@@ -1,7 +1,7 @@
 //! The parts of a command, checked before anything is sent.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use crate::error::{Error, Result};
 
@@ -54,6 +54,16 @@ fn absolute(what: &'static str, path: &Path) -> Result<String> {
     let shown = text(what, path.as_os_str())?;
     let absolute = std::path::absolute(path)
         .map_err(|error| Error::invalid(what, shown, format!("cannot be made absolute: {error}")))?;
+    let absolute = if absolute.components().any(|part| part == Component::ParentDir) {
+        // systemd takes no "..".
+        let name = absolute.file_name();
+        let folder = if name.is_some() { absolute.parent().unwrap_or(&absolute) } else { &absolute };
+        let reason = |error| Error::invalid(what, shown, format!("has \"..\" in it and cannot be resolved: {error}"));
+        let folder = folder.canonicalize().map_err(reason)?;
+        name.map(|name| folder.join(name)).unwrap_or(folder)
+    } else {
+        absolute
+    };
     let absolute = text(what, absolute.as_os_str())?;
     if absolute.ends_with([' ', '\t']) {
         return Err(Error::invalid(what, absolute, "ends with a blank, which systemd drops at its next reload"));
@@ -199,6 +209,9 @@ mod tests {
             assert!(directory(Path::new(&format!("/{bad}"))).is_err(), "{bad:?}");
         }
         assert!(directory(Path::new("/a ")).is_err());
+        assert_eq!(directory(Path::new("/usr/bin/../no-such")).unwrap(), "/usr/no-such");
+        assert_eq!(directory(Path::new("/usr/bin/..")).unwrap(), "/usr");
+        assert!(directory(Path::new("/no-such/../usr")).unwrap_err().to_string().contains("\"..\""));
         assert_eq!(directory(Path::new("/a\\b c%n")).unwrap(), "/a\\b c%n");
         assert_eq!(one_line("description", " \t%n \u{1} ".into()).unwrap(), " \t%n \u{1} ");
     }
