@@ -5,6 +5,8 @@
 
 #[path = "systemd_run/built.rs"]
 mod built;
+#[path = "systemd_run/flags.rs"]
+mod flags;
 #[path = "systemd_run/screen.rs"]
 mod screen;
 #[path = "systemd_run/settings.rs"]
@@ -12,6 +14,8 @@ mod settings;
 #[path = "systemd_run/side.rs"]
 mod side;
 mod support;
+#[path = "systemd_run/terminal.rs"]
+mod terminal;
 #[path = "../examples/sdrun/timespan.rs"]
 mod timespan;
 

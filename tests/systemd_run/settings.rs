@@ -75,7 +75,7 @@ pub fn write_drop_ins() {
     });
 }
 
-fn systemd_version() -> u32 {
+pub fn systemd_version() -> u32 {
     // "systemd 257 (257.13-1~deb13u1)"
     let line = systemctl(&["--version"]);
     let number = line.trim_start_matches("systemd ").split(|c: char| !c.is_ascii_digit()).next();

@@ -88,7 +88,7 @@ pub fn said(outcome: &Outcome) -> Vec<String> {
     lines.filter(|line| !not_ours.iter().any(|start| line.starts_with(start))).map(normalised).collect()
 }
 
-fn normalised(line: &str) -> String {
+pub fn normalised(line: &str) -> String {
     if line.starts_with("Running as unit: run-") || line.starts_with("Running as unit: sdrun-") {
         return "Running as unit: (generated)".into();
     }
@@ -133,6 +133,15 @@ pub async fn until(unit: &str, name: &str, wanted: impl Fn(&str) -> bool) {
         }
         assert!(since.elapsed() < DEADLINE, "{unit}: {name} stays {value:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until there is no such unit.
+pub fn gone(unit: &str) {
+    let since = Instant::now();
+    while property(unit, "LoadState") != "not-found" {
+        assert!(since.elapsed() < DEADLINE, "{unit} stays");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
