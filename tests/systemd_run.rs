@@ -115,7 +115,7 @@ async fn statuses_and_summaries_are_equal() {
         let arguments = [vec!["--wait", "--collect"], arguments].concat();
         let [theirs, ours] = both_return(status, &arguments).await;
         assert_eq!(said(&theirs), said(&ours), "{arguments:?}");
-        assert!(said(&ours).len() >= 4, "{arguments:?}: {ours:?}");
+        assert!(said(&ours).len() >= 5, "{arguments:?}: {ours:?}");
         for outcome in both_return(status, &[vec!["--quiet"], arguments].concat()).await {
             assert_eq!(outcome.stdout + &outcome.stderr, "");
         }
@@ -525,7 +525,7 @@ async fn the_private_socket_does_as_well() {
         let script = format!("exit {status}");
         let outcome = Side::Ours.run(&["--private", "--wait", "--collect", "sh", "-c", &script]).await;
         assert_eq!(outcome.status, Some(status), "{outcome:?}");
-        assert_eq!(said(&outcome).len(), 4, "{outcome:?}");
+        assert_eq!(said(&outcome).len(), 5, "{outcome:?}");
     }
     // And without being asked for, where there is no bus.
     let mut command = Side::Ours.command(&["--wait", "--collect", "sh", "-c", "exit 7"]);

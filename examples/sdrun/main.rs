@@ -22,7 +22,9 @@
 //! - With `--pty` nothing is written to the terminal but what the command writes. Newer systemd-runs add escape sequences
 //!   (a window title, a background).
 //! - Where there is no bus daemon, `--wait` works over the manager's private socket.
-//! - The summary leaves out what cannot be read of a unit that is gone: CPU time, memory and traffic.
+//! - What the unit used is counted where the summary is to say it (`--wait` without `--quiet`); systemd-run shows what the
+//!   manager counts of itself, and only on a bus.
+//! - The summary goes on in the last line of a command on a terminal (`--pty`) that does not end it.
 //!
 //! # Exit status
 //!
@@ -180,7 +182,8 @@ fn command(options: &Options) -> Result<Command, Box<dyn Error>> {
     command
         .slice_inherit(options.slice_inherit)
         .remain_after_exit(options.remain_after_exit)
-        .expand_environment(options.expand_environment);
+        .expand_environment(options.expand_environment)
+        .usage(options.wait && !options.quiet);
     match options.streams() {
         Streams::Service => {}
         Streams::Pty => {

@@ -2,7 +2,7 @@
 
 use nix::libc;
 use nix::sys::signal::Signal;
-use sdrun::{Exit, Outcome, Status};
+use sdrun::{Exit, Outcome, Status, Usage};
 
 use crate::timespan::timespan;
 
@@ -11,7 +11,37 @@ pub fn lines(exit: &Exit) -> impl Iterator<Item = String> {
     let result = format!("Finished with result: {}", exit.result);
     let main = exit.status.map(|status| format!("Main processes terminated with: {}", code_and_status(status)));
     let runtime = exit.runtime.map(|runtime| format!("Service runtime: {}", timespan(runtime)));
-    [Some(result), main, runtime].into_iter().flatten()
+    [Some(result), main, runtime].into_iter().flatten().chain(exit.usage.iter().flat_map(usage_lines))
+}
+
+/// What was counted, and is not nothing.
+fn usage_lines(usage: &Usage) -> impl Iterator<Item = String> {
+    let some = |bytes: Option<u64>| bytes.filter(|bytes| *bytes > 0).map(size);
+    let two = |what: &str, [first, second]: [(&str, Option<u64>); 2]| {
+        let parts = [first, second].map(|(name, bytes)| some(bytes).map(|size| format!("{name}: {size}")));
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| format!("{what} {}", parts.join(", ")))
+    };
+    let swap = some(usage.memory_swap_peak).map_or(String::new(), |size| format!(" (swap: {size})"));
+    let lines = [
+        usage.cpu.map(|time| format!("CPU time consumed: {}", timespan(time))),
+        usage.memory_peak.map(|bytes| format!("Memory peak: {}{swap}", size(bytes))),
+        two("IP traffic", [("received", usage.ip_received), ("sent", usage.ip_sent)]),
+        two("IO bytes", [("read", usage.io_read), ("written", usage.io_written)]),
+    ];
+    lines.into_iter().flatten()
+}
+
+/// A number of bytes as systemd writes it: `12B`, `1.5K`, `3M`.
+fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 6] = [("E", 60), ("P", 50), ("T", 40), ("G", 30), ("M", 20), ("K", 10)];
+    let Some((unit, shift)) = UNITS.into_iter().find(|(_, shift)| bytes >> shift > 0) else {
+        return format!("{bytes}B");
+    };
+    match (bytes >> (shift - 10)) % 1024 * 10 / 1024 {
+        0 => format!("{}{unit}", bytes >> shift),
+        tenths => format!("{}.{tenths}{unit}", bytes >> shift),
+    }
 }
 
 fn code_and_status(status: Status) -> String {

@@ -227,3 +227,19 @@ async fn users_and_groups_that_do_not_exist() {
         assert_eq!(said(&theirs), said(&ours));
     }
 }
+
+/// What it has used is in the summary.
+#[tokio::test]
+async fn the_cpu_time_is_told() {
+    // Some 100 ms of it, at the least.
+    let script = "i=0; while [ $(awk '{ print $14 }' /proc/$$/stat) -lt 10 ]; do i=$((i + 1)); done";
+    let expanded = script.replace('$', "$$");
+    for (side, script) in [(Side::Theirs, &*expanded), (Side::Ours, script)] {
+        let run = side.run(&["--wait", "-G", "sh", "-c", script]).await;
+        assert_eq!(run.status, Some(0), "{side:?}: {run:?}");
+        let time =
+            run.stderr.lines().find_map(|line| line.trim().strip_prefix("CPU time consumed: ")).expect(&run.stderr);
+        let milliseconds = time.strip_suffix("ms").and_then(|number| number.parse::<u32>().ok());
+        assert!(milliseconds.is_none_or(|number| number >= 100) && !time.ends_with("us"), "{side:?}: {time}");
+    }
+}
