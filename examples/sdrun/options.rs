@@ -49,7 +49,7 @@ Run the command in a transient systemd service. The options are systemd-run's.
 pub enum Asked {
     Help,
     Version,
-    Run(Options),
+    Run(Box<Options>),
 }
 
 /// What to run, and how.
@@ -207,7 +207,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Str
     ];
     match refused.into_iter().find(|(together, _)| *together) {
         Some((_, message)) => Err(message.into()),
-        None => Ok(Asked::Run(options)),
+        None => Ok(Asked::Run(Box::new(options))),
     }
 }
 
