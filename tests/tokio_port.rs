@@ -12,6 +12,7 @@ fn again_as_user() {
     support::again_as_user();
 }
 
+#[allow(clippy::useless_conversion)] // errors are std's here
 mod with_tokio {
     use {std::process::Stdio, tokio::process::Command};
 
