@@ -32,6 +32,7 @@ impl Holding<'_> {
             return Ok(());
         }
         let keeper = name::generate_keeper();
+        let keeping = inner.jobs.admit_keeper().await;
         let admission = inner.jobs.admit(Pace::Quick).await;
         let (told, answer) = oneshot::channel();
         // From here on there may be a slice to be stopped.
@@ -52,7 +53,9 @@ impl Holding<'_> {
             })?;
             message.container(Container::Array, c"(sa(sv))", |_| Ok(()))
         };
-        let told = (Told::Future(told), admission.keep());
+        let mut places = admission.keep();
+        places.add(keeping.keep());
+        let told = (Told::Future(told), places);
         inner.link.with(|registry, cx| registry.order(method, &keeper, told, fill, cx))??;
         match answer.await.unwrap_or_else(|_| Err(self.manager.how_lost())) {
             Ok(JobResult::Done) => {}

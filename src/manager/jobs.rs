@@ -8,6 +8,8 @@
 //! as soon as its process exists, that of a oneshot only when it has ended. The jobs of stops, restarts and reloads have
 //! places of their own: units that are being started must not keep anyone from stopping them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Quick starts between call and `JobRemoved`, lasting ones between call and reply.
@@ -22,6 +24,10 @@ const LASTING_ELSEWHERE: usize = 16 * 1024;
 /// the place of a lasting start.
 const REFERENCED: usize = 128;
 const CONTROLLING_ELSEWHERE: usize = 16 * 1024;
+/// Slices that keep a unit, while they are started and from when they are to be stopped. The manager's work for each unit
+/// grows with the slices that there are, so that no more are started while many are still to be stopped. What has its
+/// slice takes no place: units that run for long hold up nobody.
+const KEEPERS: usize = 32;
 
 /// How long a unit's start job takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +54,9 @@ pub(crate) struct Jobs {
     lasting: Semaphore,
     controlling: Semaphore,
     referenced: Semaphore,
+    keepers: Semaphore,
+    /// Slices to be stopped that found no place, since that cannot wait: the next places that are given back are theirs.
+    owed: AtomicUsize,
 }
 
 /// Places that a start has been given. They are given back when this is dropped, unless it is kept.
@@ -68,6 +77,7 @@ pub(crate) struct Places {
     pub lasting: usize,
     pub controlling: usize,
     pub referenced: usize,
+    pub keepers: usize,
 }
 
 impl Jobs {
@@ -82,6 +92,8 @@ impl Jobs {
             lasting: Semaphore::new(lasting),
             controlling: Semaphore::new(controlling),
             referenced: Semaphore::new(REFERENCED),
+            keepers: Semaphore::new(KEEPERS),
+            owed: AtomicUsize::new(0),
         }
     }
 
@@ -108,7 +120,24 @@ impl Jobs {
         Some(Places { lasting: 1, referenced: 1, ..Places::default() })
     }
 
+    /// Waits, in order, for the place of a slice that is started.
+    pub async fn admit_keeper(&self) -> KeeperAdmission<'_> {
+        KeeperAdmission(self.keepers.acquire().await.expect("never closed"))
+    }
+
+    /// The place of a slice that is to be stopped: it has one in any case.
+    pub fn keeper_to_stop(&self) -> Places {
+        if self.keepers.forget_permits(1) == 0 {
+            self.owed.fetch_add(1, Ordering::Relaxed);
+        }
+        Places { keepers: 1, ..Places::default() }
+    }
+
     pub fn give_back(&self, places: Places) {
+        for _ in 0..places.keepers {
+            let paid = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |owed| owed.checked_sub(1));
+            self.keepers.add_permits(usize::from(paid.is_err()));
+        }
         self.starting.add_permits(places.starting);
         self.lasting.add_permits(places.lasting);
         self.controlling.add_permits(places.controlling);
@@ -122,6 +151,18 @@ impl Admission<'_> {
         self.starting.forget();
         let lasting = self.lasting.map(SemaphorePermit::forget).map_or(0, |()| 1);
         Places { starting: 1, lasting, ..Places::default() }
+    }
+}
+
+/// The place of a slice that is started, given back when this is dropped, unless it is kept.
+#[derive(Debug)]
+pub(crate) struct KeeperAdmission<'a>(SemaphorePermit<'a>);
+
+impl KeeperAdmission<'_> {
+    /// Keeps the place until [`Jobs::give_back`].
+    pub fn keep(self) -> Places {
+        self.0.forget();
+        Places { keepers: 1, ..Places::default() }
     }
 }
 
@@ -145,6 +186,7 @@ impl Places {
         self.lasting += other.lasting;
         self.controlling += other.controlling;
         self.referenced += other.referenced;
+        self.keepers += other.keepers;
     }
 }
 
@@ -167,6 +209,27 @@ mod tests {
         jobs.give_back(quick);
         jobs.give_back(held.pop().unwrap());
         assert!(jobs.admit(Pace::Lasting).now_or_never().is_some());
+    }
+
+    #[test]
+    fn slices_to_be_stopped_come_first() {
+        let jobs = Jobs::new(false);
+        let free = || {
+            let held: Vec<_> = std::iter::from_fn(|| jobs.admit_keeper().now_or_never()).collect();
+            held.len()
+        };
+        let starting: Vec<_> =
+            (0..KEEPERS).map(|_| jobs.admit_keeper().now_or_never().expect("a place").keep()).collect();
+        let stopping: Vec<_> = (0..3 * KEEPERS).map(|_| jobs.keeper_to_stop()).collect();
+        for (given_back, places) in starting.into_iter().chain(stopping).enumerate() {
+            assert_eq!(free(), given_back.saturating_sub(3 * KEEPERS));
+            jobs.give_back(places);
+        }
+        assert_eq!(free(), KEEPERS);
+        let stopping = jobs.keeper_to_stop();
+        assert_eq!(free(), KEEPERS - 1);
+        jobs.give_back(stopping);
+        assert_eq!(free(), KEEPERS);
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub(crate) struct Registry {
     units: HashMap<Box<str>, Vec<Entry>>,
     awaited: Awaited,
     /// Slices of ours that need not keep a unit any more, and how many are being stopped.
-    keepers: VecDeque<Box<str>>,
+    keepers: VecDeque<(Box<str>, Places)>,
     stopping: usize,
     listening: bool,
     /// On a bus, the unique name of the manager: signals of anyone else are not its word.
@@ -239,18 +239,22 @@ impl Registry {
 
     /// A slice need not keep a unit any more.
     pub fn let_go(&mut self, keeper: Box<str>, cx: &mut Context<'_, Self>) {
-        self.keepers.push_back(keeper);
+        self.let_go_of_all([keeper]);
         self.stop_keepers(cx);
+    }
+
+    fn let_go_of_all(&mut self, keepers: impl IntoIterator<Item = Box<str>>) {
+        for keeper in keepers {
+            let places = self.jobs.keeper_to_stop();
+            self.keepers.push_back((keeper, places));
+        }
     }
 
     fn stop_keepers(&mut self, cx: &mut Context<'_, Self>) {
         while self.stopping < MOST_STOPPING {
-            let Some(keeper) = self.keepers.pop_front() else { return };
-            let id = self.awaited.ask(
-                label(&keeper),
-                Told::Keeper { _connection: self.obligations.clone() },
-                Places::default(),
-            );
+            let Some((keeper, places)) = self.keepers.pop_front() else { return };
+            let told = Told::Keeper { _connection: self.obligations.clone() };
+            let id = self.awaited.ask(label(&keeper), told, places);
             let ticket = Ticket::Job { method: "StopUnit", unit: keeper.clone(), id: id.clone() };
             let sent = manager_call(cx, self.destination(), c"StopUnit").and_then(|mut message| {
                 message.append_str(&keeper)?;
@@ -263,7 +267,22 @@ impl Registry {
                 Err(error) => {
                     tracing::warn!(unit = &*keeper, %error, "cannot stop the slice");
                     self.awaited.answered(&id, Err(error));
+                    cx.after.give_back(&self.jobs, places);
                 }
+            }
+        }
+    }
+
+    /// Stops slices where no signal will tell when that is done.
+    fn stop_unheard(&self, keepers: &[Box<str>], cx: &mut Context<'_, Self>) {
+        for keeper in keepers {
+            let sent = manager_call(cx, self.destination(), c"StopUnit").and_then(|mut message| {
+                message.append_str(keeper)?;
+                message.append_str("replace")?;
+                cx.send_only(message)
+            });
+            if let Err(error) = sent {
+                tracing::warn!(unit = &**keeper, %error, "cannot stop the slice");
             }
         }
     }
@@ -401,6 +420,12 @@ impl Registry {
             cx.after.give_back(&self.jobs, places);
             cx.after.tell(told, Err(error.clone()));
         }
+        self.stopping = 0;
+        let mut keepers = Vec::new();
+        for (keeper, places) in self.keepers.drain(..) {
+            cx.after.give_back(&self.jobs, places);
+            keepers.push(keeper);
+        }
         for (label, entries) in std::mem::take(&mut self.units) {
             for mut entry in entries {
                 entry.fail(error, &mut cx.after.wakers);
@@ -408,10 +433,11 @@ impl Registry {
                     entry.give_up_unheard(self.obligations.clone());
                     self.units.entry(label.clone()).or_default().push(entry);
                 } else {
-                    self.keepers.extend(entry.discard(self.destination(), &self.jobs, cx));
+                    keepers.extend(entry.discard(self.destination(), &self.jobs, cx));
                 }
             }
         }
+        self.stop_unheard(&keepers, cx);
         self.rest();
     }
 
@@ -431,7 +457,7 @@ impl Registry {
                 self.units.remove(label.as_str());
             }
             let keeper = entry.discard(self.destination(), &self.jobs, cx);
-            self.keepers.extend(keeper);
+            self.let_go_of_all(keeper);
             self.stop_keepers(cx);
             self.rest();
         }
@@ -441,20 +467,23 @@ impl Registry {
     fn apply(&mut self, label: &str, event: &Event, details: Option<&Details>, cx: &mut Context<'_, Self>) {
         let destination = self.destination();
         let Some(entries) = self.units.get_mut(label) else { return };
+        let mut keepers = Vec::new();
         let mut at = 0;
         while at < entries.len() {
             match entries[at].apply(event.clone(), details, destination, &self.jobs, cx) {
                 Fate::Keep => at += 1,
                 Fate::Remove => {
-                    let keeper = entries.swap_remove(at).discard(destination, &self.jobs, cx);
-                    self.keepers.extend(keeper);
+                    keepers.extend(entries.swap_remove(at).discard(destination, &self.jobs, cx));
                 }
             }
         }
         if entries.is_empty() {
             self.units.remove(label);
-            self.stop_keepers(cx);
             self.rest();
+        }
+        if !keepers.is_empty() {
+            self.let_go_of_all(keepers);
+            self.stop_keepers(cx);
         }
     }
 
@@ -562,7 +591,7 @@ impl Receiver for Registry {
                     keeper = freed;
                     fate
                 });
-                self.keepers.extend(keeper);
+                self.let_go_of_all(keeper);
                 self.stop_keepers(cx);
             }
             Ticket::Unit(tracked) => self.adopting(&tracked, cx, |entry, cx| match reply {
@@ -641,7 +670,9 @@ impl Receiver for Registry {
             after.give_back(&self.jobs, places);
             after.tell(told, Err(error.clone()));
         }
-        self.keepers.clear();
+        for (_, places) in self.keepers.drain(..) {
+            after.give_back(&self.jobs, places);
+        }
         self.stopping = 0;
         for mut entry in self.units.drain().flat_map(|(_, entries)| entries) {
             after.give_back(&self.jobs, entry.places());
