@@ -282,7 +282,7 @@ impl Command {
     ///
     /// As with `tokio::process::Command::status`, the program goes on when the future is dropped after the start was
     /// accepted, unless [`kill_on_drop`](Command::kill_on_drop) says otherwise; before, the start is given up. Pipes
-    /// are closed.
+    /// are closed. A terminal ([`pty`](Command::pty)) is read and what comes is thrown away.
     ///
     /// # Errors
     ///

@@ -53,7 +53,8 @@ impl Command {
 
 impl Unit {
     /// Closes the standard input, if it is a pipe that was not taken out of the handle, then reads what is left of standard output
-    /// and standard error and waits for the unit's end, all at once.
+    /// and standard error and waits for the unit's end, all at once. What is written to the terminal of
+    /// [`Command::pty`], where that is still in the handle, is thrown away meanwhile.
     ///
     /// The end of file may come later than the unit's end, where processes outlive it (`KillMode=process`): it is waited for, so
     /// that nothing is lost. See [`ChildStdout`](crate::ChildStdout).
@@ -66,7 +67,12 @@ impl Unit {
     pub async fn wait_with_output(mut self) -> Result<Output> {
         drop(self.stdin.take());
         let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
-        let (stdout, stderr, status) = try_join3(read_all(stdout), read_all(stderr), self.wait()).await?;
+        let pty = self.pty.take();
+        let all = try_join3(read_all(stdout), read_all(stderr), self.wait());
+        let (stdout, stderr, status) = match pty {
+            None => all.await,
+            Some(pty) => pty.discard_until(all).await,
+        }?;
         Ok(Output { status, stdout, stderr })
     }
 }

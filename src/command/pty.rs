@@ -44,6 +44,9 @@ impl Command {
     ///
     /// The program's `TERM` is that of this process, unless it is set with [`env`](Command::env).
     ///
+    /// Nobody types anything where the handle is only awaited, or [`status`](Command::status) is: then a program that
+    /// reads from the terminal waits for ever. Give it another input (`stdin(Stdio::null())`).
+    ///
     /// This takes the place of [`pty_path`](Command::pty_path) and [`pty_master`](Command::pty_master), whichever is
     /// called first.
     ///
@@ -69,7 +72,12 @@ impl Command {
     /// Runs the program on a terminal of the caller's own, as on that of [`pty`](Command::pty): the path is that of a
     /// terminal, for instance of a pseudo-terminal's slave (`ptsname(3)`), where the unit runs (`TTYPath=`).
     ///
-    /// [`Unit::pty`](crate::Unit::pty) stays empty, unless [`pty_master`](Command::pty_master) is given too.
+    /// [`Unit::pty`](crate::Unit::pty) stays empty, unless [`pty_master`](Command::pty_master) is given too: the terminal
+    /// is whoever's it was, and the program writes to it also after the handle was dropped.
+    ///
+    /// A terminal that controls a session, as that does in which this process was started, systemd gives to no other
+    /// program as its input: the unit would wait until the session ends. To write there the unit needs another input
+    /// (`stdin(Stdio::null())`), or just the descriptors ([`Stdio::inherit`](crate::Stdio::inherit)).
     pub fn pty_path(&mut self, path: impl AsRef<Path>) -> &mut Self {
         let path = terminal_path(path.as_ref());
         self.terminal.path = self.accept(path);

@@ -82,6 +82,11 @@ impl Unit {
     ///   them open: terminals and pipes are opened again for that. Where this is not allowed (the terminal of another
     ///   user, after `su`), reading is polled, and a thread writes.
     ///
+    /// A process in the background of its terminal (`&` in a shell) is stopped by the kernel, whole, when it reads from it
+    /// or changes its modes. So it is refused there to forward the terminal as `stdin`, and the unit's terminal stays in
+    /// the handle, for another attempt in the foreground; as `stdout` alone the terminal is left in its modes. Who puts
+    /// the process into the background later has the kernel stop it.
+    ///
     /// Dropping the future restores the terminals. The [`Pty`] is gone with it, which hangs the unit's terminal up, as
     /// are some bytes that were on their way: it is cancel-safe only for who wants no more of the terminal.
     ///
@@ -100,7 +105,8 @@ impl Unit {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] where the unit has no terminal, or it was taken; [`Error::NoRuntime`] outside of a tokio
+    /// [`Error::Invalid`] where the unit has no terminal, or it was taken, and where `stdin` is the terminal in whose
+    /// background this process runs; [`Error::NoRuntime`] outside of a tokio
     /// runtime; [`Error::System`] where `stdin` cannot be read or `stdout` not be written (for instance EPIPE when its
     /// reader is gone).
     pub fn forward_terminal(&mut self, stdin: impl AsFd, stdout: impl AsFd) -> Forward {
@@ -108,6 +114,13 @@ impl Unit {
             |fd: BorrowedFd<'_>, operation| fd.try_clone_to_owned().map_err(|error| Error::io(operation, &error));
         let ends = copy(stdin.as_fd(), "duplicate standard input")
             .and_then(|stdin| Ok((stdin, copy(stdout.as_fd(), "duplicate standard output")?)));
+        // Not left for the future to find: it would have the unit's terminal by then, and hang it up.
+        if terminal::in_background(stdin.as_fd()) {
+            let reason = "is the terminal in whose background this process runs, which reading it would stop (SIGTTIN): \
+                          bring it to the foreground (fg), or give another stdin";
+            let error = Error::invalid("stdin", "", reason);
+            return Forward(Box::pin(std::future::ready(Err(error))));
+        }
         let none = || Error::invalid("pty", "", "is not there: use Command::pty, and do not take Unit::pty before");
         let pty = self.pty.take().ok_or_else(none);
         Forward(Box::pin(async move {
@@ -244,7 +257,8 @@ fn raw_modes(stdin: &OwnedFd, stdout: &OwnedFd) -> Result<Vec<RawMode>> {
     if input {
         enter(stdin, Raw { input, output: one })?;
     }
-    if output && !one {
+    // From the background the modes are not changed: the kernel would stop this process (SIGTTOU).
+    if output && !one && !terminal::in_background(stdout.as_fd()) {
         enter(stdout, Raw { input: false, output })?;
     }
     Ok(modes)

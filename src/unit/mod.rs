@@ -55,6 +55,10 @@ pub struct Unit {
     pub stderr: Option<ChildStderr>,
     /// The terminal that it runs on, after [`Command::pty`](crate::Command::pty). To be taken (`unit.pty.take()`), or
     /// forwarded with [`forward_terminal`](Unit::forward_terminal).
+    ///
+    /// Where the handle is awaited as a whole and this is still in it, what the program writes is read and thrown away
+    /// until the unit has ended, and then the terminal is hung up. [`wait`](Unit::wait) reads nothing: there a program
+    /// that writes more than the terminal holds waits for its reader.
     pub pty: Option<Pty>,
     pub(crate) habits: Habits,
     tracked: Arc<Tracked>,
@@ -216,7 +220,10 @@ impl IntoFuture for Unit {
     fn into_future(mut self) -> Waiting {
         // Nobody can write to it or read from them any more.
         drop((self.stdin.take(), self.stdout.take(), self.stderr.take()));
-        Waiting(Box::pin(async move { self.wait().await }))
+        match self.pty.take() {
+            None => Waiting(Box::pin(async move { self.wait().await })),
+            Some(pty) => Waiting(Box::pin(async move { pty.discard_until(self.wait()).await })),
+        }
     }
 }
 

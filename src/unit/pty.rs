@@ -1,17 +1,20 @@
 //! The master of the pseudo-terminal that a unit runs on.
 
+use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use futures::future::{Either, select};
 use nix::errno::Errno;
 use sdrun_sys::terminal;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::runtime::Handle;
 
 use super::Following;
 use crate::bus::watch;
@@ -109,7 +112,11 @@ fn set_nonblocking(fd: &OwnedFd) -> nix::Result<()> {
 /// end of file of its own: to end the program's input, write the character for it, `^D` (byte 4), at the beginning of a
 /// line.
 ///
-/// Dropping it hangs the terminal up: the program gets SIGHUP, of which most programs die, though not the unit.
+/// Dropping it hangs the terminal up: the program gets SIGHUP, of which most programs die, though not the unit. (The
+/// terminal's number stays taken, and one descriptor open, until the unit has ended, when systemd touches the path once
+/// more; so the unit is followed until then.) Left in
+/// the handle when that is awaited as a whole (also by [`Command::status`](crate::Command::status)), it is read until the
+/// unit has ended, and what comes is thrown away.
 ///
 /// ```no_run
 /// use tokio::io::AsyncReadExt as _;
@@ -162,7 +169,9 @@ impl Master {
 struct Open {
     /// Never read: its being open is what matters.
     slave: OwnedFd,
+    unit: Arc<Following>,
     ended: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    runtime: Handle,
 }
 
 impl Pty {
@@ -174,7 +183,8 @@ impl Pty {
         let reader = Master::new(master, Interest::READABLE)?;
         let writer = Master::new(other, Interest::WRITABLE)?;
         let ended = Box::pin(unit.clone().until_ended());
-        let open = Some(Open { slave, ended });
+        let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        let open = Some(Open { slave, unit: unit.clone(), ended, runtime });
         Ok(Pty { reader: PtyReader { master: reader, open }, writer: PtyWriter { master: writer } })
     }
 
@@ -201,6 +211,20 @@ impl Pty {
     /// Only the reading half notices that the unit has ended.
     pub fn into_split(self) -> (PtyReader, PtyWriter) {
         (self.reader, self.writer)
+    }
+
+    /// Waits for something, and until then reads what nobody else can read any more: a terminal that is full holds the
+    /// program up, and one that is hung up kills it.
+    pub(crate) async fn discard_until<T>(mut self, end: impl Future<Output = T>) -> T {
+        let discard = async {
+            // Should reading fail, there is nobody to tell; the terminal stays open all the same.
+            let _ = tokio::io::copy(&mut self.reader, &mut tokio::io::sink()).await;
+            pending::<Infallible>().await
+        };
+        match select(pin!(end), pin!(discard)).await {
+            Either::Left((value, _)) => value,
+            Either::Right((never, _)) => match never {},
+        }
     }
 
     /// Puts the halves of one terminal together again.
@@ -290,6 +314,22 @@ impl PtyReader {
                     }
                 },
                 Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+}
+
+impl Drop for PtyReader {
+    /// When the unit ends systemd touches the path of its terminal again: it resets and hangs up what is there, as its
+    /// settings say, and takes it away from its owner. As long as the slave is open that is no other terminal: the
+    /// number is not given to a new one.
+    fn drop(&mut self) {
+        if let Some(Open { slave, unit, ended, runtime }) = self.open.take() {
+            if unit.tracked.is_running() {
+                runtime.spawn(async move {
+                    ended.await;
+                    drop((slave, unit));
+                });
             }
         }
     }

@@ -177,6 +177,11 @@ impl Tracked {
         }
     }
 
+    /// Whether it was started, and has not ended.
+    pub fn is_running(&self) -> bool {
+        matches!(self.lock().phase, Phase::Started)
+    }
+
     /// Whether someone wants to know of every change.
     pub fn is_watched(&self) -> bool {
         self.watched.load(Ordering::Acquire)

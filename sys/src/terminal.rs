@@ -84,6 +84,17 @@ pub fn device(terminal: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(device)
 }
 
+/// Whether this process is in the background of the terminal, which is the one that controls it: then reading it and
+/// changing its modes stops the process. credentials(7), tcgetpgrp(3).
+pub fn in_background(terminal: BorrowedFd<'_>) -> bool {
+    // SAFETY: numbers go in, numbers come out.
+    unsafe {
+        // Of a master they tell about its slave, so that the foreground alone says nothing.
+        libc::tcgetsid(terminal.as_raw_fd()) == libc::getsid(0)
+            && libc::tcgetpgrp(terminal.as_raw_fd()) != libc::getpgrp()
+    }
+}
+
 /// What a terminal does with its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line {

@@ -71,6 +71,8 @@ async fn between_files_sockets_and_nothing() {
         output.write_all(b"before\n").unwrap();
         let mut unit = start(&manager, "cat; echo over").await;
         forwarded(&mut unit, &input, &output).await;
+        let exit = soon("the exit", unit.wait()).await.unwrap();
+        assert!(exit.success(), "{name}: {exit}");
         output.write_all(b"after\n").unwrap();
         let mut text = String::new();
         output.rewind().unwrap();
