@@ -58,19 +58,16 @@ impl Holding<'_> {
         let told = (Told::Future(told), places);
         inner.link.with(|registry, cx| registry.order(method, &keeper, told, fill, cx))??;
         match answer.await.unwrap_or_else(|_| Err(self.manager.how_lost())) {
-            Ok(JobResult::Done) => {}
+            Ok(JobResult::Done) => return Ok(()),
             Ok(result) => tracing::debug!(unit, result = result.as_str(), "no slice to keep the unit"),
-            Err(error) => {
-                tracing::debug!(unit, %error, "no slice to keep the unit");
-                self.hold = None;
-            }
+            Err(error) => tracing::debug!(unit, %error, "no slice to keep the unit"),
         }
+        // It may be there all the same, where only its job could not be followed.
+        self.let_go();
         Ok(())
     }
-}
 
-impl Drop for Holding<'_> {
-    fn drop(&mut self) {
+    fn let_go(&mut self) {
         let Manager { inner } = self.manager;
         match self.hold.take() {
             None => {}
@@ -78,5 +75,11 @@ impl Drop for Holding<'_> {
             // Where the connection is lost it cannot be stopped.
             Some(Hold::Keeper(keeper)) => drop(inner.link.with(|registry, cx| registry.let_go(keeper, cx))),
         }
+    }
+}
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }

@@ -140,16 +140,25 @@ impl Fake {
     pub fn changed(&self, unit: &str, interface: &str, properties: &[(&str, Value)]) {
         self.changed_by(unit, |m| {
             m.append_str(interface)?;
-            m.container(Container::Array, c"{sv}", |m| {
-                properties.iter().try_for_each(|(name, value)| {
-                    m.container(Container::DictEntry, c"sv", |m| {
-                        m.append_str(name)?;
-                        value.append_variant_to(m)
-                    })
-                })
-            })?;
+            append_properties(m, properties)?;
             m.append_strs::<&str>([])
         });
+    }
+
+    /// Answers a `GetAll`.
+    pub fn give_all(&self, call: &Message<'_>, properties: &[(&str, Value)]) {
+        self.peer.reply(call, |m| append_properties(m, properties));
+    }
+
+    /// Is asked for all properties of an interface of the unit.
+    pub fn asked_all(&self, unit: &str, interface: &str) -> Message<'_> {
+        if !self.listened.get() {
+            self.listen();
+        }
+        let call = self.expect("GetAll");
+        assert_eq!(call.path().unwrap().strip_prefix("/org/freedesktop/systemd1/unit/"), Some(label(unit).as_str()));
+        assert_eq!(call.read_str().unwrap(), format!("org.freedesktop.systemd1.{interface}"));
+        call
     }
 
     /// A `PropertiesChanged` with this body.
@@ -188,6 +197,17 @@ impl Fake {
         self.service(unit, if code == 0 { "success" } else { "exit-code" }, 1, code);
         self.unit(unit, dead());
     }
+}
+
+fn append_properties(message: &mut Message<'_>, properties: &[(&str, Value)]) -> Result<()> {
+    message.container(Container::Array, c"{sv}", |m| {
+        properties.iter().try_for_each(|(name, value)| {
+            m.container(Container::DictEntry, c"sv", |m| {
+                m.append_str(name)?;
+                value.append_variant_to(m)
+            })
+        })
+    })
 }
 
 pub(super) fn unit_properties(state: State) -> Vec<(&'static str, Value)> {

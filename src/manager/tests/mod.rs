@@ -1,5 +1,6 @@
 //! The manager against a systemd that is scripted: the other end of its connection, played by hand.
 
+mod adoption;
 mod fake;
 mod linger;
 mod listening;
@@ -8,6 +9,7 @@ mod questions;
 mod signals;
 mod start;
 mod undone;
+mod usage;
 
 use std::sync::{Arc, OnceLock};
 

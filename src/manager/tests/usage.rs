@@ -1,0 +1,195 @@
+//! What a unit has used is read at its end, or is not: the exit comes in any case.
+
+use futures::FutureExt;
+
+use super::fake::{before, running};
+use super::{ALL, Fake, Starting, kept, manager, places, settle, soon};
+use crate::bus::{Message, Value};
+use crate::manager::{Manager, Pace, Start};
+use crate::unit::Unit;
+use crate::unit::tracked::Tracked;
+use std::sync::Arc;
+
+const NAME: &str = "a.service";
+
+/// A start that is on its way to have its unit kept.
+fn begin(manager: &Manager) -> Starting {
+    let tracked = Arc::new(Tracked::new(NAME));
+    let (theirs, inside) = (manager.clone(), tracked.clone());
+    let how = Start { pace: Pace::Quick, restarts: false, usage: true };
+    let mut future = async move { theirs.start(&inside, how, |_| Ok(()), |_| Ok(())).await }.boxed();
+    assert!((&mut future).now_or_never().is_none());
+    Starting { tracked, manager: manager.clone(), future }
+}
+
+/// The properties of a start have a reference among them.
+fn is_referenced(start: &Message<'_>) -> bool {
+    let properties = Value::read_from(start).unwrap();
+    format!("{properties:?}").contains("AddRef")
+}
+
+/// The start of a slice, and its name.
+fn keeper(fake: &Fake) -> (Message<'_>, String) {
+    let call = fake.expect("StartTransientUnit");
+    let name = call.read_str().unwrap().to_owned();
+    assert!(name.starts_with("sdrunkeep") && name.ends_with(".slice"), "{name}");
+    (call, name)
+}
+
+/// The stop of the slice, to its end.
+async fn keeper_goes(manager: &Manager, fake: &Fake, name: &str) {
+    let call = fake.expect("StopUnit");
+    assert_eq!(call.read_str().unwrap(), name);
+    let job = fake.new_job();
+    fake.accept_as(&call, job);
+    fake.job_removed(job, name, "done");
+    settle(manager, fake).await;
+}
+
+async fn accepted(fake: &Fake, starting: Starting) -> (Unit, bool) {
+    let call = fake.start(NAME);
+    let referenced = is_referenced(&call);
+    let job = fake.accept(&call);
+    let unit = starting.unit().await.unwrap();
+    fake.unit(NAME, before(job));
+    fake.unit(NAME, running());
+    fake.job_removed(job, NAME, "done");
+    (unit, referenced)
+}
+
+/// A unit that is kept: by a slice of this name where there is no bus.
+async fn started(manager: &Manager, fake: &Fake, direct: bool) -> (Unit, Option<String>) {
+    let mut starting = begin(manager);
+    let keeper = direct.then(|| {
+        let (call, name) = keeper(fake);
+        let job = fake.accept(&call);
+        fake.job_removed(job, &name, "done");
+        name
+    });
+    if direct {
+        settle(manager, fake).await;
+        assert!((&mut starting.future).now_or_never().is_none());
+    }
+    let (unit, referenced) = accepted(fake, starting).await;
+    assert_eq!(referenced, !direct);
+    (unit, keeper)
+}
+
+#[tokio::test]
+async fn the_reading_may_fail() {
+    let answers: [fn(&Fake, &Message<'_>); 4] = [
+        |fake, call| {
+            fake.give_all(call, &[("CPUUsageNSec", Value::from(12u64)), ("IOReadBytes", Value::from(u64::MAX))])
+        },
+        |fake, call| fake.peer.refuse(call, c"org.freedesktop.systemd1.NoSuchUnit", c""),
+        |fake, call| fake.peer.reply(call, |_| Ok(())),
+        |fake, call| fake.give_all(call, &[("CPUUsageNSec", Value::from("much"))]),
+    ];
+    for direct in [true, false] {
+        for (number, answer) in answers.iter().enumerate() {
+            let (manager, fake) = manager(direct).await;
+            let (unit, keeper) = started(&manager, &fake, direct).await;
+            fake.ends(NAME, 7);
+            settle(&manager, &fake).await;
+            assert!(unit.try_wait().unwrap().is_none(), "the exit waits for the reading");
+            // What comes meanwhile changes nothing.
+            fake.unit(NAME, super::fake::dead());
+            let call = fake.asked_all(NAME, "Service");
+            if !direct {
+                let unref = fake.expect("UnrefUnit");
+                assert!(!unref.wants_reply());
+                assert_eq!(unref.read_str().unwrap(), NAME);
+            }
+            answer(&fake, &call);
+            let exit = soon(unit.wait()).await.unwrap();
+            assert_eq!(exit.code(), Some(7));
+            assert_eq!(
+                exit.usage.map(|usage| (usage.cpu.map(|cpu| cpu.as_nanos()), usage.io_read)),
+                match number {
+                    0 => Some((Some(12), None)),
+                    _ => None,
+                }
+            );
+            if let Some(keeper) = keeper {
+                keeper_goes(&manager, &fake, &keeper).await;
+            }
+            settle(&manager, &fake).await;
+            assert!(fake.peer.poll().is_none());
+            assert_eq!((places(&manager), kept(&manager)), (ALL, 0));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_connection_is_lost_while_it_is_read() {
+    for direct in [true, false] {
+        let (manager, fake) = manager(direct).await;
+        let (unit, _keeper) = started(&manager, &fake, direct).await;
+        fake.ends(NAME, 7);
+        settle(&manager, &fake).await;
+        fake.asked_all(NAME, "Service");
+        drop(fake);
+        let exit = soon(unit.wait()).await.unwrap();
+        assert_eq!((exit.code(), exit.usage), (Some(7), None));
+        assert_eq!(places(&manager), ALL);
+    }
+}
+
+#[tokio::test]
+async fn without_a_slice_there_is_no_usage() {
+    let (manager, fake) = manager(true).await;
+    for refused in [true, false] {
+        let mut starting = begin(&manager);
+        let (call, name) = keeper(&fake);
+        match refused {
+            true => fake.peer.refuse(&call, c"org.freedesktop.DBus.Error.AccessDenied", c"no"),
+            false => {
+                let job = fake.accept(&call);
+                fake.job_removed(job, &name, "canceled");
+            }
+        }
+        settle(&manager, &fake).await;
+        assert!((&mut starting.future).now_or_never().is_none());
+        keeper_goes_first(&fake, &name);
+        let (unit, referenced) = accepted(&fake, starting).await;
+        assert!(!referenced);
+        fake.ends(NAME, 7);
+        let exit = soon(unit.wait()).await.unwrap();
+        assert_eq!((exit.code(), exit.usage), (Some(7), None));
+        settle(&manager, &fake).await;
+        assert!(fake.peer.poll().is_none());
+        assert_eq!(places(&manager), ALL);
+    }
+}
+
+/// It is stopped, lest it be there all the same.
+fn keeper_goes_first(fake: &Fake, name: &str) {
+    let call = fake.expect("StopUnit");
+    assert_eq!(call.read_str().unwrap(), name);
+    fake.peer.refuse(&call, c"org.freedesktop.systemd1.NoSuchUnit", c"");
+}
+
+#[tokio::test]
+async fn a_start_given_up_lets_go_of_its_slice() {
+    let (manager, fake) = manager(true).await;
+    // While the slice is being started.
+    let starting = begin(&manager);
+    let (call, name) = keeper(&fake);
+    drop(starting.give_up());
+    keeper_goes_first(&fake, &name);
+    let job = fake.accept(&call);
+    fake.job_removed(job, &name, "canceled");
+    settle(&manager, &fake).await;
+    assert!(fake.peer.poll().is_none());
+    // When the unit's own start is refused.
+    let mut starting = begin(&manager);
+    let (call, name) = keeper(&fake);
+    let job = fake.accept(&call);
+    fake.job_removed(job, &name, "done");
+    settle(&manager, &fake).await;
+    assert!((&mut starting.future).now_or_never().is_none());
+    fake.peer.refuse(&fake.start(NAME), c"org.freedesktop.systemd1.UnitExists", c"");
+    assert!(starting.unit().await.is_err());
+    keeper_goes(&manager, &fake, &name).await;
+    assert_eq!(places(&manager), ALL);
+}
