@@ -184,3 +184,69 @@ async fn threads_share_it() {
     callers.into_iter().for_each(|caller| caller.join().unwrap());
     drop(peer.join().unwrap());
 }
+
+/// How many calls may be unanswered.
+const MOST: u32 = 112;
+
+fn tell_only(link: &crate::bus::Link<super::probe::Probe>) {
+    let sent = link.with(|_, cx| {
+        let message = cx.bus.method_call(None, c"/a", c"an.Interface", c"Only")?;
+        cx.send_only(message)
+    });
+    sent.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn calls_past_what_a_bus_bears_wait_in_order() {
+    const ALL: u32 = 3 * MOST + 50;
+    let (link, mut tales, peer) = linked().await;
+    tell_only(&link);
+    (0..ALL).for_each(|ticket| call(&link, ticket).unwrap());
+    // What wants no reply keeps its place too.
+    tell_only(&link);
+    call(&link, ALL).unwrap();
+    assert!(!peer.expect("Only").wants_reply());
+    let mut calls: std::collections::VecDeque<_> = (0..MOST).map(|_| peer.expect("Method")).collect();
+    assert!(peer.poll().is_none());
+    let mut next = MOST;
+    for answered in 0..=ALL {
+        // In turns the oldest and the newest is answered, or refused.
+        let call = if answered % 2 == 0 { calls.pop_front() } else { calls.pop_back() }.unwrap();
+        match answered % 3 {
+            0 => peer.refuse(&call, c"an.Error", c"no"),
+            _ => answer(&peer, &call, "yes"),
+        }
+        assert!(matches!(tales.next().await, Told::Reply(..)));
+        if next == ALL {
+            assert!(!peer.expect("Only").wants_reply());
+        }
+        if next <= ALL {
+            let call = peer.expect("Method");
+            assert_eq!(call.read::<u32>().unwrap(), next);
+            calls.push_back(call);
+            next += 1;
+        }
+        assert!(peer.poll().is_none());
+    }
+    assert!(calls.is_empty());
+    assert_eq!(link.with(|_, cx| cx.bus.parked()).unwrap(), 0);
+    // And none waits any more.
+    call(&link, 7).unwrap();
+    answer(&peer, &peer.expect("Method"), "at once");
+    assert_eq!(tales.next().await, told_reply(7, "at once"));
+}
+
+#[tokio::test]
+async fn what_waits_for_its_turn_is_lost_with_the_connection() {
+    let (link, mut tales, peer) = linked().await;
+    (0..2 * MOST).for_each(|ticket| call(&link, ticket).unwrap());
+    tell_only(&link);
+    for _ in 0..MOST {
+        peer.expect("Method");
+    }
+    drop(peer);
+    assert!(matches!(tales.next().await, Told::Signal(disconnected) if disconnected == "Disconnected"));
+    let outstanding = (0..2 * MOST).collect::<Vec<_>>();
+    assert!(matches!(tales.next().await, Told::Lost(_, lost) if lost == outstanding));
+    assert!(call(&link, 1).is_err());
+}

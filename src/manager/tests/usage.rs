@@ -193,3 +193,45 @@ async fn a_start_given_up_lets_go_of_its_slice() {
     keeper_goes(&manager, &fake, &name).await;
     assert_eq!(places(&manager), ALL);
 }
+
+/// Where signals are refused no slice stays: neither one that is being started, nor one that is being stopped or waits for
+/// that, and later ones are stopped as ever.
+#[tokio::test]
+async fn slices_are_stopped_where_nothing_is_heard() {
+    let (manager, fake) = manager(false).await;
+    // No unit may be referenced any more.
+    let references: Vec<_> = std::iter::from_fn(|| manager.inner.jobs.try_reference()).collect();
+    {
+        let let_go = |number: usize| {
+            let keeper = format!("sdrunkeep{number}.slice");
+            manager.inner.link.with(|registry, cx| registry.let_go(keeper.into(), cx)).unwrap();
+        };
+        let starting = begin(&manager);
+        (0..40).for_each(let_go);
+        let (rule, _) = fake.expect_rule("AddMatch");
+        for _ in 0..3 {
+            fake.expect_rule("AddMatch");
+        }
+        fake.expect("Subscribe");
+        let (_, started) = keeper(&fake);
+        for number in 0..16 {
+            assert_eq!(fake.expect("StopUnit").read_str().unwrap(), format!("sdrunkeep{number}.slice"));
+        }
+        assert!(fake.peer.poll().is_none());
+        fake.daemon(|daemon| daemon.refuse(&rule, c"an.Error", c"no more"));
+        settle(&manager, &fake).await;
+        for number in 16..40 {
+            assert_eq!(fake.expect("StopUnit").read_str().unwrap(), format!("sdrunkeep{number}.slice"));
+        }
+        let mut future = starting.future;
+        assert!((&mut future).now_or_never().is_none());
+        // It goes on, and asks once more.
+        for _ in 0..4 {
+            fake.expect_rule("AddMatch");
+        }
+        fake.expect("Subscribe");
+        assert_eq!(fake.expect("StopUnit").read_str().unwrap(), started);
+        assert_eq!(fake.expect("StartTransientUnit").read_str().unwrap(), NAME);
+    }
+    drop(references);
+}
