@@ -1,5 +1,7 @@
 //! A unit's terminal put through to the caller's.
 
+#[path = "terminal/others.rs"]
+mod others;
 #[path = "terminal/outer.rs"]
 mod outer;
 #[path = "terminal/streams.rs"]

@@ -33,6 +33,11 @@ pub struct Outer {
 impl Outer {
     /// Runs one of the ignored tests of this program on a terminal.
     pub fn run(test: &str, arguments: &[(&str, &str)]) -> Self {
+        Self::run_under(&[], test, arguments)
+    }
+
+    /// The same under a shell, say, which is given the helper's command line.
+    pub fn run_under(shell: &[&str], test: &str, arguments: &[(&str, &str)]) -> Self {
         let master = terminal::open_master().unwrap();
         let slave = terminal::open_peer(master.as_fd()).unwrap();
         terminal::set_window(master.as_fd(), Window { rows: 31, columns: 113, width: 0, height: 0 }).unwrap();
@@ -43,6 +48,7 @@ impl Outer {
         let helper = support::helper(test);
         let child = Command::new("setsid")
             .arg("--ctty")
+            .args(shell)
             .arg(helper.get_program())
             .args(helper.get_args())
             .envs(arguments.iter().copied())
@@ -137,8 +143,8 @@ impl Drop for Outer {
     }
 }
 
-/// All modes of a terminal, in one line.
-fn modes(terminal: &OwnedFd) -> String {
+/// All modes of a terminal, in one line: those of the input, the output, the hardware, the line, and the characters.
+pub fn modes(terminal: &OwnedFd) -> String {
     let stty = Command::new("stty").arg("-g").stdin(terminal.try_clone().unwrap()).output().unwrap();
     assert!(stty.status.success(), "{stty:?}");
     String::from_utf8(stty.stdout).unwrap()
