@@ -2,6 +2,8 @@
 
 #[path = "pty/handle.rs"]
 mod handle;
+#[path = "pty/machined.rs"]
+mod machined;
 #[path = "pty/sent.rs"]
 mod sent;
 mod support;
@@ -19,6 +21,9 @@ fn sh(script: &str) -> Command {
     command.collect(true);
     command
 }
+
+/// Held by the tests that need systemd-machined to run, or not to.
+static MACHINED: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// How often the tests of known faults try: 200 times, or as the environment says where the whole file is looped.
 fn rounds() -> u32 {
@@ -291,6 +296,7 @@ async fn in_a_machine() {
     if !support::is_root() {
         return; // only root may enter a machine
     }
+    let _alone = MACHINED.lock().await;
     let container = Container::boot();
     let mut managers = vec![("container", Manager::machine(container.name()).await.unwrap(), true)];
     managers.push((".host", Manager::machine(".host").await.unwrap(), false));

@@ -44,8 +44,9 @@ pub(crate) async fn open_machine_pty(machine: &str) -> Result<Pair> {
             "org.freedesktop.DBus.Error.ServiceUnknown"
             | "org.freedesktop.DBus.Error.NameHasNoOwner"
             | "org.freedesktop.DBus.Error.Spawn.ChildExited"
-            | "org.freedesktop.systemd1.NoSuchUnit" => format!(
-                "systemd-machined does not run on this host and cannot be started; install and enable it (Debian: \
+            | "org.freedesktop.systemd1.NoSuchUnit"
+            | "org.freedesktop.systemd1.UnitMasked" => format!(
+                "systemd-machined does not run on this host and cannot be started; install, enable or unmask it (Debian: \
                  systemd-container): {message}"
             ),
             "org.freedesktop.machine1.NoSuchMachine" => format!("{message}; is it running? (machinectl list)"),
