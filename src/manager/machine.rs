@@ -50,7 +50,7 @@ pub(crate) async fn open_machine_pty(machine: &str) -> Result<Pair> {
                  systemd-container): {message}"
             ),
             "org.freedesktop.machine1.NoSuchMachine" => format!("{message}; is it running? (machinectl list)"),
-            _ => format!("OpenMachinePTY failed: {message} ({name})"),
+            _ => format!("systemd-machined was to open one (OpenMachinePTY): {message} ({name})"),
         }),
         other => other,
     };

@@ -118,6 +118,7 @@ async fn on_a_terminal_of_the_callers_own_it_goes_on_without_the_handle() {
             };
             let unit = command.start(&manager).await.unwrap();
             soon("the activation", unit.activated()).await.unwrap();
+            let unit_name = unit.name().to_owned();
             drop((unit, command));
             drop(support::reader_of(&fifo).await);
             let read = move || {
@@ -127,6 +128,7 @@ async fn on_a_terminal_of_the_callers_own_it_goes_on_without_the_handle() {
             };
             let line = soon("a line", tokio::task::spawn_blocking(read)).await.unwrap();
             assert_eq!(line, "later\r\n", "{name}, {way}");
+            gone(&manager, &unit_name).await;
             drop(slave);
         }
     }

@@ -60,7 +60,7 @@ async fn what_is_sent() {
     let end = || Stdio::from(slave.try_clone().unwrap());
     let mut systemd_run = Command::new("systemd-run");
     systemd_run.args([support::scope(), "--pty", "--quiet", "--collect", "--unit", &theirs, "/bin/sleep", "1000"]);
-    let child = Killed(systemd_run.stdin(end()).stdout(end()).spawn().unwrap());
+    let mut child = Killed(systemd_run.stdin(end()).stdout(end()).spawn().unwrap());
     let active = async {
         let is_active = || {
             let state = Command::new("systemctl").args([support::scope(), "is-active", "--quiet", &theirs]).status();
@@ -74,7 +74,13 @@ async fn what_is_sent() {
     let (_, expected) = properties(&theirs);
     assert!(expected.contains(&"TTYPath=/dev/pts/".to_owned()), "{expected:#?}");
     systemctl(&["kill", "--signal=KILL", &theirs]);
-    drop(child);
+    // It ends with the unit; were it killed before, systemd would take the path of its terminal for another's.
+    let ended = async {
+        while child.0.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon("the end of systemd-run", ended).await;
     for (name, manager) in managers().await {
         let mut command = sdrun::Command::new("/bin/sleep");
         let unit = command.arg("1000").collect(true).kill_on_drop(true).pty().start(&manager).await.unwrap();

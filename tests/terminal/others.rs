@@ -1,11 +1,11 @@
 //! Terminals that are two, in the background, or go on without the process that has started the unit.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::Read;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sdrun::{Command, Error, Forwarded};
 use sdrun_sys::terminal::{self, Window};
 
@@ -42,8 +42,8 @@ fn typed_on_one_terminal_and_shown_on_another() {
     let before = outer::modes(&slave);
     let path = format!("/dev/pts/{}", terminal::peer_number(master.as_fd()).unwrap());
     let mut outer = Outer::run("others::two", &[("OTHER", &path)]);
-    let mut lines = BufReader::new(blocking(master)).lines().map(Result::unwrap);
-    let mut next = || lines.next().unwrap();
+    let mut master = File::from(master);
+    let mut next = || line(&mut master);
     // The size is that of the one which shows the output.
     assert_eq!([next(), next()], ["21 71", "up"]);
     let [input, output, _, line] = changed(&outer.before, &outer.modes());
@@ -57,9 +57,17 @@ fn typed_on_one_terminal_and_shown_on_another() {
     assert!(outer.end().success());
 }
 
-fn blocking(fd: OwnedFd) -> File {
-    fcntl(&fd, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
-    fd.into()
+/// The next line that a terminal shows.
+fn line(master: &mut File) -> String {
+    let mut line = String::new();
+    while !line.ends_with("\r\n") {
+        let within = PollTimeout::try_from(support::DEADLINE).unwrap();
+        assert!(poll(&mut [PollFd::new(master.as_fd(), PollFlags::POLLIN)], within) != Ok(0), "only {line:?}");
+        let mut byte = [0];
+        master.read_exact(&mut byte).unwrap();
+        line.push(byte[0].into());
+    }
+    line.trim_end().into()
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -14,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sdrun_sys::terminal::{self, Window};
 
-use crate::support::{self, DEADLINE};
+use crate::support::{self, DEADLINE, systemctl};
 
 /// The terminal that the helper runs on, and what stands before it.
 pub struct Outer {
@@ -28,7 +29,13 @@ pub struct Outer {
     pub before: String,
     /// Closed for the helper to go on.
     go: Option<OwnedFd>,
+    _busy: RwLockReadGuard<'static, ()>,
 }
+
+/// Held by every helper, for `as_user` to wait for their end. A helper that ends before its unit gives the number of
+/// the unit's terminal back, and at the unit's end systemd takes the path away from its owner, whose it is then. Root
+/// does not mind, but the units of an ordinary user cannot open it any more.
+pub static BUSY: RwLock<()> = RwLock::new(());
 
 impl Outer {
     /// Runs one of the ignored tests of this program on a terminal.
@@ -38,6 +45,7 @@ impl Outer {
 
     /// The same under a shell, say, which is given the helper's command line.
     pub fn run_under(shell: &[&str], test: &str, arguments: &[(&str, &str)]) -> Self {
+        let busy = BUSY.read().unwrap_or_else(PoisonError::into_inner);
         let master = terminal::open_master().unwrap();
         let slave = terminal::open_peer(master.as_fd()).unwrap();
         terminal::set_window(master.as_fd(), Window { rows: 31, columns: 113, width: 0, height: 0 }).unwrap();
@@ -58,7 +66,7 @@ impl Outer {
             .stderr(waiting)
             .spawn()
             .unwrap();
-        Outer { master: master.into(), slave, child, seen: String::new(), at: 0, before, go: Some(go) }
+        Outer { master: master.into(), slave, child, seen: String::new(), at: 0, before, go: Some(go), _busy: busy }
     }
 
     /// Types these keys.
@@ -140,6 +148,15 @@ impl Drop for Outer {
         // A test that failed leaves nothing running.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Nor does one whose helper ended before its unit: that was hung up.
+        let pattern = format!("sdrun-{}-*", self.child.id());
+        let deadline = Instant::now() + DEADLINE;
+        while !systemctl(&["list-units", "--all", "--plain", "--no-legend", &pattern]).trim().is_empty() {
+            if Instant::now() > deadline {
+                eprintln!("units {pattern} do not end");
+                break;
+            }
+        }
     }
 }
 
