@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry as Place;
 use tokio::sync::oneshot;
 
 use super::jobs::Places;
-use super::registry::Obligation;
+use super::tickets::Obligation;
 use crate::error::Result;
 use crate::unit::machine::JobResult;
 

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Manager;
 use super::awaited::Told;
-use super::registry::{MANAGER_INTERFACE, MANAGER_PATH, Method};
+use super::calls::{MANAGER_INTERFACE, MANAGER_PATH, Method};
 use crate::bus::{Container, Message, Value};
 use crate::error::{Error, Result};
 use crate::unit::machine::JobResult;

@@ -4,9 +4,11 @@ use std::ffi::CStr;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::calls::{get_all, manager_call, unit_path};
 use super::jobs::{Jobs, Places};
-use super::registry::{Obligation, Registry, Ticket, get_all, manager_call, unit_path};
+use super::registry::Registry;
 use super::signals::{self, Details};
+use super::tickets::{Obligation, Ticket};
 use crate::bus::{Context, Message, Parked};
 use crate::error::{Error, Result};
 use crate::unit::exit::ServiceState;

@@ -1,6 +1,6 @@
 //! The environment that a manager hands on to its services.
 
-use super::registry::Method;
+use super::calls::Method;
 use super::{MANAGER_PATH, Manager};
 use crate::bus::{Container, Message, Value};
 use crate::error::{Error, Result};

@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use super::Manager;
 use super::awaited::Told;
+use super::calls::{MANAGER_INTERFACE, MANAGER_PATH, Method, append_property};
 use super::entry::Hold;
-use super::registry::{MANAGER_INTERFACE, MANAGER_PATH, Method, append_property};
 use crate::bus::{Container, Message, Value};
 use crate::error::Result;
 use crate::manager::Pace;

@@ -1,6 +1,7 @@
 //! A service manager (`org.freedesktop.systemd1`) as a client sees it.
 
 mod awaited;
+mod calls;
 mod connect;
 mod control;
 mod default;
@@ -8,6 +9,7 @@ mod entry;
 mod environment;
 mod holding;
 mod jobs;
+mod listening;
 mod machine;
 #[cfg(test)]
 mod recorder;
@@ -15,6 +17,7 @@ mod registry;
 mod signals;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,10 +33,11 @@ use crate::bus::{Container, Link, Message, Target, Value};
 use crate::error::{Error, Result};
 use crate::unit::name;
 use crate::unit::tracked::Tracked;
+use calls::{MANAGER_INTERFACE, MANAGER_PATH, Method, unit_path};
 use connect::Scope;
 use holding::Holding;
 use jobs::Jobs;
-use registry::{MANAGER_INTERFACE, MANAGER_PATH, Method, Registry, unit_path};
+use registry::Registry;
 
 /// A connection to a systemd service manager: the one of the system, or one of a user.
 ///

@@ -1,145 +1,48 @@
 //! The outstanding units of a connection: what is started, and who is told what.
 
 use std::collections::{HashMap, VecDeque};
-use std::ffi::{CStr, CString};
 use std::sync::Arc;
-use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::awaited::{Awaited, JobId, Settled, Told};
+use super::awaited::{Awaited, Settled, Told};
+use super::calls::{Method, append_property, get_all, is_not_loaded, manager_call, refused};
 use super::entry::{Answered, Entry, Fate, Hold, is_service};
 use super::jobs::{Admission, Jobs, Places};
+use super::listening::LINGER;
 use super::signals::{self, Details};
-use crate::bus::{After, Container, Context, Message, Receiver, Refusal, Value};
+use super::tickets::{Obligation, ReadReply, Released, Ticket};
+use crate::bus::{Container, Context, Message, Receiver, Refusal, Value};
 use crate::error::{Error, Result};
 use crate::unit::machine::{Event, JobResult, SubState};
 use crate::unit::name::{UNIT_PATH, label};
 use crate::unit::tracked::Tracked;
 
-pub(super) const MANAGER_PATH: &CStr = c"/org/freedesktop/systemd1";
-pub(super) const MANAGER_INTERFACE: &CStr = c"org.freedesktop.systemd1.Manager";
-const SYSTEMD: &CStr = c"org.freedesktop.systemd1";
-const BUS: &CStr = c"org.freedesktop.DBus";
-
-/// How long the matches are kept when nothing is outstanding. They cost five messages to have again; to keep
-/// them costs a wake-up for each unit that someone else starts.
-const LINGER: Duration = Duration::from_secs(3);
-
 /// How many slices are stopped at once.
 const MOST_STOPPING: usize = 16;
-
-/// What is matched on a bus while units are outstanding. One rule for all units: per-unit rules do not scale.
-const MATCHES: [&CStr; 4] = [
-    c"type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1',\
-      interface='org.freedesktop.systemd1.Manager',member='JobRemoved'",
-    c"type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',\
-      member='PropertiesChanged',arg0='org.freedesktop.systemd1.Unit'",
-    c"type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',\
-      member='PropertiesChanged',arg0='org.freedesktop.systemd1.Service'",
-    c"type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',\
-      interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.freedesktop.systemd1'",
-];
-
-/// What a reply is for.
-pub(crate) enum Ticket {
-    /// `Subscribe` or an `AddMatch`.
-    Listen(&'static str),
-    /// `StartTransientUnit`.
-    Start(Arc<Tracked>),
-    /// The `SubState` of a unit that may be about to restart.
-    Question(Arc<Tracked>, u32),
-    /// The `StopUnit` of a unit whose start was given up.
-    Undo(Obligation),
-    /// `GetAll` of the unit interface of a unit that is adopted, or whose streams begin.
-    Unit(Arc<Tracked>),
-    /// `GetAll` of the service interface of a unit that has ended.
-    Usage(Arc<Tracked>),
-    /// `GetAll` of the service interface of a unit that is adopted.
-    Service(Arc<Tracked>),
-    /// A call that is answered with a job, which is waited for.
-    Job { method: &'static str, unit: Box<str>, id: JobId },
-    /// Any other call, about a unit, perhaps: reads the reply and gives what is to be done once the lock is free.
-    Call(&'static str, Option<Box<str>>, ReadReply),
-}
-
-/// Keeps the connection open as long as it exists, also when nobody else uses it.
-pub(super) type Obligation = Arc<()>;
-
-/// A method of an object of the manager.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Method<'a> {
-    pub path: &'a CStr,
-    pub interface: &'a CStr,
-    pub member: &'a CStr,
-    /// The member, for errors.
-    pub name: &'static str,
-}
-
-pub(super) type ReadReply = Box<dyn FnOnce(Result<&Message<'_>>) -> Deferred + Send>;
-type Deferred = Box<dyn FnOnce() + Send>;
-
-/// What is done once the lock is free.
-#[derive(Default)]
-pub(crate) struct Released {
-    pub wakers: Vec<Waker>,
-    deferred: Vec<Deferred>,
-    /// Calls that will not be answered: dropping them tells whoever waits.
-    unanswered: Vec<Ticket>,
-    places: Places,
-    jobs: Option<Arc<Jobs>>,
-}
-
-impl Released {
-    fn tell(&mut self, told: Told, result: Result<JobResult>) {
-        match told {
-            // Whoever waited may have given up, and the receiver with it.
-            Told::Future(told) => self.deferred.push(Box::new(move || drop(told.send(result)))),
-            Told::Keeper { .. } => {}
-        }
-    }
-
-    pub fn give_back(&mut self, jobs: &Arc<Jobs>, places: Places) {
-        if places != Places::default() {
-            self.places.add(places);
-            self.jobs.get_or_insert_with(|| jobs.clone());
-        }
-    }
-}
-
-impl After for Released {
-    fn run(&mut self) {
-        if let Some(jobs) = &self.jobs {
-            jobs.give_back(std::mem::take(&mut self.places));
-        }
-        self.wakers.drain(..).for_each(Waker::wake);
-        self.deferred.drain(..).for_each(|act| act());
-        self.unanswered.clear();
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Registry {
     /// Whether there is no bus daemon between: then all signals come, and from nobody else.
-    direct: bool,
-    jobs: Arc<Jobs>,
+    pub(super) direct: bool,
+    pub(super) jobs: Arc<Jobs>,
     /// By the label of the object path.
     ///
     /// There is more than one of a name only while it is used again before all signals of its earlier unit have
     /// come; each finds out by its start job what concerns it.
-    units: HashMap<Box<str>, Vec<Entry>>,
-    awaited: Awaited,
+    pub(super) units: HashMap<Box<str>, Vec<Entry>>,
+    pub(super) awaited: Awaited,
     /// Slices of ours that need not keep a unit any more, and how many are being stopped.
-    keepers: VecDeque<(Box<str>, Places)>,
-    stopping: usize,
-    listening: bool,
+    pub(super) keepers: VecDeque<(Box<str>, Places)>,
+    pub(super) stopping: usize,
+    pub(super) listening: bool,
     /// On a bus, the unique name of the manager: signals of anyone else are not its word.
-    manager: Option<Box<str>>,
+    pub(super) manager: Option<Box<str>>,
     /// Cloned for each start that was given up and has still to be undone.
-    obligations: Obligation,
+    pub(super) obligations: Obligation,
     /// When the last unit went.
-    idle_since: Instant,
+    pub(super) idle_since: Instant,
     /// When to look whether to stop listening.
-    look_again: Option<Instant>,
+    pub(super) look_again: Option<Instant>,
 }
 
 impl Registry {
@@ -157,10 +60,6 @@ impl Registry {
             idle_since: Instant::now(),
             look_again: None,
         }
-    }
-
-    fn destination(&self) -> Option<&'static CStr> {
-        (!self.direct).then_some(SYSTEMD)
     }
 
     /// Sends `StartTransientUnit` with the properties and auxiliary units that these two append, and tracks the unit
@@ -274,7 +173,7 @@ impl Registry {
     }
 
     /// Stops slices where no signal will tell when that is done.
-    fn stop_unheard(&self, keepers: &[Box<str>], cx: &mut Context<'_, Self>) {
+    pub(super) fn stop_unheard(&self, keepers: &[Box<str>], cx: &mut Context<'_, Self>) {
         for keeper in keepers {
             let sent = manager_call(cx, self.destination(), c"StopUnit").and_then(|mut message| {
                 message.append_str(keeper)?;
@@ -384,63 +283,6 @@ impl Registry {
         });
     }
 
-    /// Has the bus daemon and the manager send the signals of units, if they do not yet. Nothing waits for the
-    /// replies: they come before the one to the start that follows.
-    fn listen(&mut self, cx: &mut Context<'_, Self>) -> Result<()> {
-        if self.listening {
-            return Ok(());
-        }
-        for rule in MATCHES {
-            let mut message = bus_call(cx, c"AddMatch")?;
-            message.append_str(rule.to_str().expect("ASCII"))?;
-            cx.call(message, Ticket::Listen("AddMatch"))?;
-        }
-        let subscribe = manager_call(cx, self.destination(), c"Subscribe")?;
-        cx.call(subscribe, Ticket::Listen("Subscribe"))?;
-        self.listening = true;
-        Ok(())
-    }
-
-    /// Takes back what `listen` did, so that the units of others wake nobody here.
-    fn stop_listening(&mut self, cx: &mut Context<'_, Self>) -> Result<()> {
-        self.listening = false;
-        for rule in MATCHES {
-            let mut message = bus_call(cx, c"RemoveMatch")?;
-            message.append_str(rule.to_str().expect("ASCII"))?;
-            cx.send_only(message)?;
-        }
-        let unsubscribe = manager_call(cx, self.destination(), c"Unsubscribe")?;
-        cx.send_only(unsubscribe)
-    }
-
-    /// Listening failed, so no end would ever be seen: every unit's handle says why.
-    fn deaf(&mut self, error: &Error, cx: &mut Context<'_, Self>) {
-        self.listening = false;
-        for (told, places) in self.awaited.drain() {
-            cx.after.give_back(&self.jobs, places);
-            cx.after.tell(told, Err(error.clone()));
-        }
-        self.stopping = 0;
-        let mut keepers = Vec::new();
-        for (keeper, places) in self.keepers.drain(..) {
-            cx.after.give_back(&self.jobs, places);
-            keepers.push(keeper);
-        }
-        for (label, entries) in std::mem::take(&mut self.units) {
-            for mut entry in entries {
-                entry.fail(error, &mut cx.after.wakers);
-                if entry.is_unknown() {
-                    entry.give_up_unheard(self.obligations.clone());
-                    self.units.entry(label.clone()).or_default().push(entry);
-                } else {
-                    keepers.extend(entry.discard(self.destination(), &self.jobs, cx));
-                }
-            }
-        }
-        self.stop_unheard(&keepers, cx);
-        self.rest();
-    }
-
     /// Applies `act` to the entry of the unit, if it has one still.
     fn with_entry(
         &mut self,
@@ -485,24 +327,6 @@ impl Registry {
             self.let_go_of_all(keepers);
             self.stop_keepers(cx);
         }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.units.is_empty() && self.awaited.is_empty()
-    }
-
-    /// Notes the time when nothing is outstanding any more.
-    fn rest(&mut self) {
-        if self.is_idle() && self.listening && !self.direct {
-            self.idle_since = Instant::now();
-            // Set once and looked at when it is due, rather than moved with every unit.
-            self.look_again.get_or_insert(self.idle_since + LINGER);
-        }
-    }
-
-    /// Whether a signal is the manager's own. On a bus anyone may send us one.
-    fn is_from_manager(&self, message: &Message<'_>) -> bool {
-        self.direct || (self.manager.is_some() && message.sender() == self.manager.as_deref())
     }
 
     fn properties_changed(&mut self, message: Message<'_>, cx: &mut Context<'_, Self>) -> Result<()> {
@@ -707,24 +531,6 @@ impl Registry {
         let (destination, jobs) = (self.destination(), self.jobs.clone());
         self.with_entry(tracked, cx, |entry, cx| entry.apply(event, None, destination, &jobs, cx));
     }
-
-    /// Who answers a call to the manager is the manager: that cannot be forged.
-    fn note_manager(&mut self, ticket: &Ticket, message: &Message<'_>) {
-        let from_manager = !matches!(ticket, Ticket::Listen("AddMatch"));
-        if from_manager && !self.direct && message.sender() != self.manager.as_deref() {
-            self.manager = message.sender().map(Box::from);
-        }
-    }
-
-    /// After a re-execution the manager has another unique name, and for a moment it has none.
-    fn owner_changed(&mut self, message: &Message<'_>) -> Result<()> {
-        let (name, _old, new) = (message.read_str()?, message.read_str()?, message.read_str()?);
-        if name == "org.freedesktop.systemd1" {
-            tracing::debug!(owner = new, "the service manager's bus name changed hands");
-            self.manager = (!new.is_empty()).then(|| new.into());
-        }
-        Ok(())
-    }
 }
 
 /// What follows where there is no answer about an adopted unit. Of one that signals have told of already it is not missed.
@@ -733,83 +539,5 @@ fn unanswered(entry: &Entry, refusal: Refusal<'_>) -> Result<Answered> {
         _ if !entry.is_adopting() => Ok(Answered::Nothing),
         name if is_not_loaded(name) => Ok(Answered::NotFound),
         _ => Err(refused("GetAll", Some(entry.tracked.name()), refusal)),
-    }
-}
-
-/// Asks for all properties of an interface of the unit.
-pub(super) fn get_all(
-    cx: &mut Context<'_, Registry>,
-    destination: Option<&CStr>,
-    unit: &Tracked,
-    interface: &CStr,
-    ticket: Ticket,
-) -> Result<()> {
-    let path = unit_path(unit.name());
-    let mut message = cx.bus.method_call(destination, &path, c"org.freedesktop.DBus.Properties", c"GetAll")?;
-    message.append_str(interface.to_str().expect("ASCII"))?;
-    cx.call(message, ticket)
-}
-
-/// The object path of a unit.
-pub(super) fn unit_path(name: &str) -> CString {
-    CString::new(format!("{UNIT_PATH}{}", label(name))).expect("a label holds letters, digits and underscores")
-}
-
-/// Appends a property, a `(sv)`.
-pub(super) fn append_property(message: &mut Message<'_>, name: &str, value: &Value) -> Result<()> {
-    message.container(Container::Struct, c"sv", |m| {
-        m.append_str(name)?;
-        value.append_variant_to(m)
-    })
-}
-
-/// A call of the manager's own interface.
-pub(super) fn manager_call<'b>(
-    cx: &Context<'b, Registry>,
-    destination: Option<&CStr>,
-    member: &CStr,
-) -> Result<Message<'b>> {
-    cx.bus.method_call(destination, MANAGER_PATH, MANAGER_INTERFACE, member)
-}
-
-fn bus_call<'b>(cx: &Context<'b, Registry>, member: &CStr) -> Result<Message<'b>> {
-    cx.bus.method_call(Some(BUS), c"/org/freedesktop/DBus", BUS, member)
-}
-
-fn is_not_loaded(error: &str) -> bool {
-    matches!(
-        error,
-        "org.freedesktop.systemd1.NoSuchUnit"
-            | "org.freedesktop.DBus.Error.UnknownObject"
-            | "org.freedesktop.DBus.Error.UnknownInterface"
-            | "org.freedesktop.DBus.Error.UnknownMethod"
-    )
-}
-
-/// The error for a refusal of the manager or of the bus daemon.
-fn refused(method: &'static str, unit: Option<&str>, refusal: Refusal<'_>) -> Error {
-    let Refusal { name, text } = refusal;
-    match (name, unit) {
-        ("org.freedesktop.systemd1.UnitExists", Some(unit)) => {
-            Error::UnitExists { name: unit.into(), message: text.into() }
-        }
-        // Of a start it is another unit that is missing, one that is required.
-        ("org.freedesktop.systemd1.NoSuchUnit", Some(unit)) if method != "StartTransientUnit" => {
-            Error::NoSuchUnit { name: unit.into(), message: text.into() }
-        }
-        // Nobody owns the name, and the bus daemon could not have it started.
-        ("org.freedesktop.DBus.Error.ServiceUnknown" | "org.freedesktop.DBus.Error.NameHasNoOwner", _) => {
-            unavailable(text)
-        }
-        (name, _) if name.starts_with("org.freedesktop.DBus.Error.Spawn.") => unavailable(text),
-        _ => Error::reply(method, name, text),
-    }
-}
-
-fn unavailable(text: &str) -> Error {
-    Error::Unavailable {
-        manager: "the service manager".into(),
-        reason: format!("no systemd is on this bus ({text}); is systemd running as PID 1, or as `systemd --user`?")
-            .into(),
     }
 }

@@ -1,0 +1,103 @@
+//! Calls of a manager, and what it answers.
+
+use std::ffi::{CStr, CString};
+
+use super::registry::Registry;
+use super::tickets::Ticket;
+use crate::bus::{Container, Context, Message, Refusal, Value};
+use crate::error::{Error, Result};
+use crate::unit::name::{UNIT_PATH, label};
+use crate::unit::tracked::Tracked;
+
+pub(super) const MANAGER_PATH: &CStr = c"/org/freedesktop/systemd1";
+pub(super) const MANAGER_INTERFACE: &CStr = c"org.freedesktop.systemd1.Manager";
+pub(super) const SYSTEMD: &CStr = c"org.freedesktop.systemd1";
+const BUS: &CStr = c"org.freedesktop.DBus";
+
+/// A method of an object of the manager.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Method<'a> {
+    pub path: &'a CStr,
+    pub interface: &'a CStr,
+    pub member: &'a CStr,
+    /// The member, for errors.
+    pub name: &'static str,
+}
+
+/// Asks for all properties of an interface of the unit.
+pub(super) fn get_all(
+    cx: &mut Context<'_, Registry>,
+    destination: Option<&CStr>,
+    unit: &Tracked,
+    interface: &CStr,
+    ticket: Ticket,
+) -> Result<()> {
+    let path = unit_path(unit.name());
+    let mut message = cx.bus.method_call(destination, &path, c"org.freedesktop.DBus.Properties", c"GetAll")?;
+    message.append_str(interface.to_str().expect("ASCII"))?;
+    cx.call(message, ticket)
+}
+
+/// The object path of a unit.
+pub(super) fn unit_path(name: &str) -> CString {
+    CString::new(format!("{UNIT_PATH}{}", label(name))).expect("a label holds letters, digits and underscores")
+}
+
+/// Appends a property, a `(sv)`.
+pub(super) fn append_property(message: &mut Message<'_>, name: &str, value: &Value) -> Result<()> {
+    message.container(Container::Struct, c"sv", |m| {
+        m.append_str(name)?;
+        value.append_variant_to(m)
+    })
+}
+
+/// A call of the manager's own interface.
+pub(super) fn manager_call<'b>(
+    cx: &Context<'b, Registry>,
+    destination: Option<&CStr>,
+    member: &CStr,
+) -> Result<Message<'b>> {
+    cx.bus.method_call(destination, MANAGER_PATH, MANAGER_INTERFACE, member)
+}
+
+pub(super) fn bus_call<'b>(cx: &Context<'b, Registry>, member: &CStr) -> Result<Message<'b>> {
+    cx.bus.method_call(Some(BUS), c"/org/freedesktop/DBus", BUS, member)
+}
+
+pub(super) fn is_not_loaded(error: &str) -> bool {
+    matches!(
+        error,
+        "org.freedesktop.systemd1.NoSuchUnit"
+            | "org.freedesktop.DBus.Error.UnknownObject"
+            | "org.freedesktop.DBus.Error.UnknownInterface"
+            | "org.freedesktop.DBus.Error.UnknownMethod"
+    )
+}
+
+/// The error for a refusal of the manager or of the bus daemon.
+pub(super) fn refused(method: &'static str, unit: Option<&str>, refusal: Refusal<'_>) -> Error {
+    let Refusal { name, text } = refusal;
+    match (name, unit) {
+        ("org.freedesktop.systemd1.UnitExists", Some(unit)) => {
+            Error::UnitExists { name: unit.into(), message: text.into() }
+        }
+        // Of a start it is another unit that is missing, one that is required.
+        ("org.freedesktop.systemd1.NoSuchUnit", Some(unit)) if method != "StartTransientUnit" => {
+            Error::NoSuchUnit { name: unit.into(), message: text.into() }
+        }
+        // Nobody owns the name, and the bus daemon could not have it started.
+        ("org.freedesktop.DBus.Error.ServiceUnknown" | "org.freedesktop.DBus.Error.NameHasNoOwner", _) => {
+            unavailable(text)
+        }
+        (name, _) if name.starts_with("org.freedesktop.DBus.Error.Spawn.") => unavailable(text),
+        _ => Error::reply(method, name, text),
+    }
+}
+
+fn unavailable(text: &str) -> Error {
+    Error::Unavailable {
+        manager: "the service manager".into(),
+        reason: format!("no systemd is on this bus ({text}); is systemd running as PID 1, or as `systemd --user`?")
+            .into(),
+    }
+}

@@ -1,0 +1,125 @@
+//! Whether the manager's signals come: matches, subscription, and whose word counts.
+
+use std::ffi::CStr;
+use std::time::{Duration, Instant};
+
+use super::calls::{SYSTEMD, bus_call, manager_call};
+use super::registry::Registry;
+use super::tickets::Ticket;
+use crate::bus::{Context, Message};
+use crate::error::{Error, Result};
+
+/// How long the matches are kept when nothing is outstanding. They cost five messages to have again; to keep
+/// them costs a wake-up for each unit that someone else starts.
+pub(super) const LINGER: Duration = Duration::from_secs(3);
+
+/// What is matched on a bus while units are outstanding. One rule for all units: per-unit rules do not scale.
+const MATCHES: [&CStr; 4] = [
+    c"type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1',\
+      interface='org.freedesktop.systemd1.Manager',member='JobRemoved'",
+    c"type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',\
+      member='PropertiesChanged',arg0='org.freedesktop.systemd1.Unit'",
+    c"type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',\
+      member='PropertiesChanged',arg0='org.freedesktop.systemd1.Service'",
+    c"type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',\
+      interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.freedesktop.systemd1'",
+];
+
+impl Registry {
+    pub(super) fn destination(&self) -> Option<&'static CStr> {
+        (!self.direct).then_some(SYSTEMD)
+    }
+
+    /// Has the bus daemon and the manager send the signals of units, if they do not yet. Nothing waits for the
+    /// replies: they come before the one to the start that follows.
+    pub(super) fn listen(&mut self, cx: &mut Context<'_, Self>) -> Result<()> {
+        if self.listening {
+            return Ok(());
+        }
+        for rule in MATCHES {
+            let mut message = bus_call(cx, c"AddMatch")?;
+            message.append_str(rule.to_str().expect("ASCII"))?;
+            cx.call(message, Ticket::Listen("AddMatch"))?;
+        }
+        let subscribe = manager_call(cx, self.destination(), c"Subscribe")?;
+        cx.call(subscribe, Ticket::Listen("Subscribe"))?;
+        self.listening = true;
+        Ok(())
+    }
+
+    /// Takes back what `listen` did, so that the units of others wake nobody here.
+    pub(super) fn stop_listening(&mut self, cx: &mut Context<'_, Self>) -> Result<()> {
+        self.listening = false;
+        for rule in MATCHES {
+            let mut message = bus_call(cx, c"RemoveMatch")?;
+            message.append_str(rule.to_str().expect("ASCII"))?;
+            cx.send_only(message)?;
+        }
+        let unsubscribe = manager_call(cx, self.destination(), c"Unsubscribe")?;
+        cx.send_only(unsubscribe)
+    }
+
+    /// Listening failed, so no end would ever be seen: every unit's handle says why.
+    pub(super) fn deaf(&mut self, error: &Error, cx: &mut Context<'_, Self>) {
+        self.listening = false;
+        for (told, places) in self.awaited.drain() {
+            cx.after.give_back(&self.jobs, places);
+            cx.after.tell(told, Err(error.clone()));
+        }
+        self.stopping = 0;
+        let mut keepers = Vec::new();
+        for (keeper, places) in self.keepers.drain(..) {
+            cx.after.give_back(&self.jobs, places);
+            keepers.push(keeper);
+        }
+        for (label, entries) in std::mem::take(&mut self.units) {
+            for mut entry in entries {
+                entry.fail(error, &mut cx.after.wakers);
+                if entry.is_unknown() {
+                    entry.give_up_unheard(self.obligations.clone());
+                    self.units.entry(label.clone()).or_default().push(entry);
+                } else {
+                    keepers.extend(entry.discard(self.destination(), &self.jobs, cx));
+                }
+            }
+        }
+        self.stop_unheard(&keepers, cx);
+        self.rest();
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.units.is_empty() && self.awaited.is_empty()
+    }
+
+    /// Notes the time when nothing is outstanding any more.
+    pub(super) fn rest(&mut self) {
+        if self.is_idle() && self.listening && !self.direct {
+            self.idle_since = Instant::now();
+            // Set once and looked at when it is due, rather than moved with every unit.
+            self.look_again.get_or_insert(self.idle_since + LINGER);
+        }
+    }
+
+    /// Whether a signal is the manager's own. On a bus anyone may send us one.
+    pub(super) fn is_from_manager(&self, message: &Message<'_>) -> bool {
+        self.direct || (self.manager.is_some() && message.sender() == self.manager.as_deref())
+    }
+
+    /// Who answers a call to the manager is the manager: that cannot be forged.
+    pub(super) fn note_manager(&mut self, ticket: &Ticket, message: &Message<'_>) {
+        let from_manager = !matches!(ticket, Ticket::Listen("AddMatch"));
+        if from_manager && !self.direct && message.sender() != self.manager.as_deref() {
+            self.manager = message.sender().map(Box::from);
+        }
+    }
+
+    /// After a re-execution the manager has another unique name, and for a moment it has none.
+    pub(super) fn owner_changed(&mut self, message: &Message<'_>) -> Result<()> {
+        let (name, _old, new) = (message.read_str()?, message.read_str()?, message.read_str()?);
+        if name == "org.freedesktop.systemd1" {
+            tracing::debug!(owner = new, "the service manager's bus name changed hands");
+            self.manager = (!new.is_empty()).then(|| new.into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! What is waited for on a connection, and what is done about it once the lock is free.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::awaited::{JobId, Told};
+use super::jobs::{Jobs, Places};
+use crate::bus::{After, Message};
+use crate::error::Result;
+use crate::unit::machine::JobResult;
+use crate::unit::tracked::Tracked;
+
+/// What a reply is for.
+pub(crate) enum Ticket {
+    /// `Subscribe` or an `AddMatch`.
+    Listen(&'static str),
+    /// `StartTransientUnit`.
+    Start(Arc<Tracked>),
+    /// The `SubState` of a unit that may be about to restart.
+    Question(Arc<Tracked>, u32),
+    /// The `StopUnit` of a unit whose start was given up.
+    Undo(Obligation),
+    /// `GetAll` of the unit interface of a unit that is adopted, or whose streams begin.
+    Unit(Arc<Tracked>),
+    /// `GetAll` of the service interface of a unit that has ended.
+    Usage(Arc<Tracked>),
+    /// `GetAll` of the service interface of a unit that is adopted.
+    Service(Arc<Tracked>),
+    /// A call that is answered with a job, which is waited for.
+    Job { method: &'static str, unit: Box<str>, id: JobId },
+    /// Any other call, about a unit, perhaps: reads the reply and gives what is to be done once the lock is free.
+    Call(&'static str, Option<Box<str>>, ReadReply),
+}
+
+/// Keeps the connection open as long as it exists, also when nobody else uses it.
+pub(super) type Obligation = Arc<()>;
+
+pub(super) type ReadReply = Box<dyn FnOnce(Result<&Message<'_>>) -> Deferred + Send>;
+type Deferred = Box<dyn FnOnce() + Send>;
+
+/// What is done once the lock is free.
+#[derive(Default)]
+pub(crate) struct Released {
+    pub wakers: Vec<Waker>,
+    pub(super) deferred: Vec<Deferred>,
+    /// Calls that will not be answered: dropping them tells whoever waits.
+    pub(super) unanswered: Vec<Ticket>,
+    places: Places,
+    jobs: Option<Arc<Jobs>>,
+}
+
+impl Released {
+    pub(super) fn tell(&mut self, told: Told, result: Result<JobResult>) {
+        match told {
+            // Whoever waited may have given up, and the receiver with it.
+            Told::Future(told) => self.deferred.push(Box::new(move || drop(told.send(result)))),
+            Told::Keeper { .. } => {}
+        }
+    }
+
+    pub fn give_back(&mut self, jobs: &Arc<Jobs>, places: Places) {
+        if places != Places::default() {
+            self.places.add(places);
+            self.jobs.get_or_insert_with(|| jobs.clone());
+        }
+    }
+}
+
+impl After for Released {
+    fn run(&mut self) {
+        if let Some(jobs) = &self.jobs {
+            jobs.give_back(std::mem::take(&mut self.places));
+        }
+        self.wakers.drain(..).for_each(Waker::wake);
+        self.deferred.drain(..).for_each(|act| act());
+        self.unanswered.clear();
+    }
+}
