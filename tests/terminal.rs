@@ -74,20 +74,26 @@ fn helper() {
                 println!("dropped.");
             }
             "panic" => {
+                // What is given to it by value is dropped before the branch is run.
+                let mut forward = std::pin::pin!(forward);
                 tokio::select! {
-                    end = forward => panic!("{end:?}"),
+                    end = &mut forward => panic!("{end:?}"),
                     () = go() => panic!("on purpose"),
                 }
             }
             "exit" => {
+                // What is given to it by value is dropped before the branch is run.
+                let mut forward = std::pin::pin!(forward);
                 tokio::select! {
-                    end = forward => panic!("{end:?}"),
+                    end = &mut forward => panic!("{end:?}"),
                     () = go() => std::process::exit(7),
                 }
             }
             "abort" => {
+                // What is given to it by value is dropped before the branch is run.
+                let mut forward = std::pin::pin!(forward);
                 tokio::select! {
-                    end = forward => panic!("{end:?}"),
+                    end = &mut forward => panic!("{end:?}"),
                     () = go() => std::process::abort(),
                 }
             }
