@@ -147,18 +147,21 @@ async fn its_number_is_no_other_terminals_until_the_unit_has_ended() {
     for (name, manager) in managers().await {
         let folder = Folder::new();
         let fifo = folder.fifo("fifo");
-        let mut command = Command::from(["/bin/sh", "-c", &format!("trap '' HUP; echo up; read x < {fifo}")]);
+        // It leaves the terminal: what has that open keeps its number taken too.
+        let script = format!("trap '' HUP; echo up; exec < /dev/null > /dev/null 2>&1; read x < {fifo}");
+        let mut command = Command::from(["/bin/sh", "-c", &script]);
         let mut unit = command.env("TERM", "dumb").collect(true).pty().start(&manager).await.unwrap();
         let mut pty = unit.pty.take().unwrap();
         let mut up = [0; 4];
         soon("the program", pty.read_exact(&mut up)).await.unwrap();
         let number_of_unit = number(&pty);
         drop(pty);
+        let reader = support::reader_of(&fifo).await;
         let some = || (0..40).map(|_| terminal::open_master().unwrap()).any(|master| number(master) == number_of_unit);
         let open: Vec<_> = (0..40).map(|_| terminal::open_master().unwrap()).collect();
         assert!(open.iter().all(|master| number(master) != number_of_unit), "{name}");
         drop((unit, open));
-        drop(support::reader_of(&fifo).await);
+        drop(reader);
         // Then it is given back.
         let free = async {
             while !some() {
