@@ -15,8 +15,10 @@ impl Command {
     /// The unit must stay loaded past its end for that, and the handle resolves one round trip later. On a bus up to 128
     /// units at a time are referenced (`AddRef=`), which costs nothing more. Without a bus, and past that number, each
     /// unit has an empty slice (`sdrunkeep….slice`) beside it from before its start until it was read: two more jobs of
-    /// the manager. Should this process end meanwhile such a slice stays, and the unit stays loaded, until someone stops
-    /// the slice. The exit itself never depends on any of this: where the reading fails there is no usage in it.
+    /// the manager, of which few are started while many are still to be stopped. Should this process, its runtime or
+    /// its connection end meanwhile, or at once after the exits of more than sixty units, such a slice stays, and the unit
+    /// stays loaded, until someone stops the slice. The exit itself never depends on any of this: where the reading fails
+    /// there is no usage in it.
     pub fn usage(&mut self, usage: bool) -> &mut Self {
         self.service.usage = usage;
         self

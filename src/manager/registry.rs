@@ -17,8 +17,9 @@ use crate::unit::machine::{Event, JobResult, SubState};
 use crate::unit::name::{UNIT_PATH, label};
 use crate::unit::tracked::Tracked;
 
-/// How many slices are stopped at once.
-const MOST_STOPPING: usize = 16;
+/// How many slices are stopped at once. Handles have their exits before that, and the runtime may end then: what is not
+/// sent stays. More would, with all other jobs, be too near to the 512 match rules that a system bus allows the manager.
+const MOST_STOPPING: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Registry {

@@ -207,20 +207,20 @@ async fn slices_are_stopped_where_nothing_is_heard() {
             manager.inner.link.with(|registry, cx| registry.let_go(keeper.into(), cx)).unwrap();
         };
         let starting = begin(&manager);
-        (0..40).for_each(let_go);
+        (0..100).for_each(let_go);
         let (rule, _) = fake.expect_rule("AddMatch");
         for _ in 0..3 {
             fake.expect_rule("AddMatch");
         }
         fake.expect("Subscribe");
         let (_, started) = keeper(&fake);
-        for number in 0..16 {
+        for number in 0..64 {
             assert_eq!(fake.expect("StopUnit").read_str().unwrap(), format!("sdrunkeep{number}.slice"));
         }
         assert!(fake.peer.poll().is_none());
         fake.daemon(|daemon| daemon.refuse(&rule, c"an.Error", c"no more"));
         settle(&manager, &fake).await;
-        for number in 16..40 {
+        for number in 64..100 {
             assert_eq!(fake.expect("StopUnit").read_str().unwrap(), format!("sdrunkeep{number}.slice"));
         }
         let mut future = starting.future;
