@@ -334,6 +334,14 @@ impl Entry {
             if state.is_pristine() {
                 return Fate::Keep;
             }
+            // The service's own signal may have come just before the adoption: without the answer the end is half known.
+            if let Some(adoption) = self.adoption.as_mut() {
+                if adoption.awaits_service && matches!(self.service, Kept::Nothing) {
+                    self.tracked.push_state(&details.state, &mut cx.after.wakers);
+                    adoption.unit = Some((state.clone(), details.activated));
+                    return Fate::Keep;
+                }
+            }
             event = Event::Adopted { state: state.clone(), activated: details.activated };
         }
         let accepted = matches!(event, Event::Accepted { .. });

@@ -201,3 +201,18 @@ async fn streams_begin_one_after_the_other() {
     settle(&manager, &fake).await;
     assert!(fake.peer.poll().is_none());
 }
+
+/// The signal of the service came before the adoption, that of the unit after it.
+#[tokio::test]
+async fn half_of_the_end_is_not_taken_for_the_whole() {
+    let (manager, fake) = manager(true).await;
+    let (future, unit_call, service_call) = adopting(&manager, &fake).await;
+    fake.unit(NAME, dead());
+    settle(&manager, &fake).await;
+    assert!(fake.peer.poll().is_none());
+    is(&fake, &unit_call, dead());
+    service_is(&fake, &service_call, (1, 7));
+    let unit = soon(future).await.unwrap();
+    says_dead(&fake, &fake.expect("Get"));
+    assert_eq!(soon(unit.wait()).await.unwrap().code(), Some(7));
+}
