@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use crate::program;
 
@@ -316,6 +316,10 @@ impl Options {
             Flag::Unit => self.unit = Some(value),
             Flag::User => self.user = true,
             Flag::Wait => self.wait = true,
+            // The library would resolve it; to systemd-run, and so here, it is a mistake.
+            Flag::WorkingDirectory if Path::new(&value).components().any(|part| part == Component::ParentDir) => {
+                return Err(format!("--working-directory={}: \"..\" is not allowed", value.to_string_lossy()));
+            }
             Flag::WorkingDirectory => self.directory = (!value.is_empty()).then(|| value.into()),
             Flag::Help | Flag::Version => {}
         }
