@@ -26,7 +26,7 @@ fn sleeping() -> Command {
 /// Starts it and waits until it is active.
 async fn active(command: &mut Command, manager: &Manager) -> Unit {
     let unit = command.start(manager).await.unwrap();
-    systemctl(&["start", unit.name()]); // joins the start job that there is
+    soon("the activation", unit.activated()).await.unwrap();
     unit
 }
 
@@ -161,31 +161,30 @@ async fn expansion_does_not_survive_a_reload() {
 /// The manual's example 7.
 #[tokio::test]
 async fn a_command_that_stops_it() {
-    let script = r#"
-if [ -n "${MAINPID}" ]; then
-    # send a signal to main process to ask it to stop, and then
-    # lets wait for it to actually stop.
-    /bin/tail -f  --pid ${MAINPID}
-    echo we are done with $MAINPID
-else
-    echo process not running
-fi
-         "#;
     for (transport, manager) in managers().await {
         for reload in [false, true] {
             let folder = Folder::new();
             let out = std::fs::File::create(folder.path("out")).unwrap();
-            let mut command = Command::from("/bin/sleep 1");
-            command.stop(["/bin/bash", "-c", script]).stdout(out).collect(true);
+            let (goes_on, stops) = (folder.fifo("goes_on"), folder.fifo("stops"));
+            let script = format!(
+                "[ -n \"${{MAINPID}}\" ] || exit 1; echo $MAINPID >{stops}; tail -f --pid $MAINPID /dev/null; \
+                 echo we are done with $MAINPID"
+            );
+            let mut command = Command::from(["/bin/cat", &goes_on]);
+            command.stop(["/bin/bash", "-c", &script]).stdout(out).collect(true);
             let unit = active(&mut command, &manager).await;
-            let sdrun::Value::U32(main) = unit.get("MainPID").await.unwrap() else { panic!("a number") };
+            let running = reader_of(&goes_on).await;
+            let main = unit.main_pid().await.unwrap().expect("it runs");
             if reload {
                 systemctl(&["daemon-reload"]);
             }
             systemctl(&["stop", "--no-block", unit.name()]);
+            let stopping = tokio::task::spawn_blocking(|| std::fs::read_to_string(stops).unwrap());
+            assert_eq!(soon("the stop command", stopping).await.unwrap(), format!("{main}\n"), "{transport}");
+            assert!(unit.try_wait().unwrap().is_none(), "it waits for the program");
+            drop(running);
             let exit = soon("the exit", unit.wait()).await.unwrap();
             assert_eq!(exit.status, Some(Status::Exited(0)), "{transport}, reload {reload}: {exit:?}");
-            assert!(exit.runtime.unwrap() > Duration::from_millis(900), "{exit:?}");
             assert_eq!(folder.read("out"), format!("we are done with {main}\n"), "{transport}, reload {reload}");
         }
     }
