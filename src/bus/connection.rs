@@ -360,9 +360,7 @@ impl Drop for Closing {
 
 /// A descriptor of the same file.
 pub(super) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
-    fd.try_clone_to_owned().map_err(|error| {
-        Error::system("duplicate the bus's descriptor", Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EIO)))
-    })
+    fd.try_clone_to_owned().map_err(|error| Error::io("duplicate the bus's descriptor", &error))
 }
 
 /// The time on the clock that sd-bus's deadlines are of.

@@ -362,9 +362,7 @@ impl<'b> Message<'b> {
         }
         // SAFETY: the descriptor belongs to the message, which `self` borrows, so it is open.
         let fd = unsafe { BorrowedFd::borrow_raw(raw) };
-        fd.try_clone_to_owned().map_err(|error| {
-            Error::system("duplicate a received descriptor", Errno::from_raw(error.raw_os_error().unwrap_or(0)))
-        })
+        fd.try_clone_to_owned().map_err(|error| Error::io("duplicate a received descriptor", &error))
     }
 
     /// Reads an array of bytes (`ay`).

@@ -171,6 +171,14 @@ impl Value {
         message.container(Container::Variant, signature.as_c_str(), |m| self.append_to(m))
     }
 
+    /// Appends the value as that of a property, a `(sv)`.
+    pub(crate) fn append_property_to(&self, name: &str, message: &mut Message<'_>) -> Result<()> {
+        message.container(Container::Struct, c"sv", |m| {
+            m.append_str(name)?;
+            self.append_variant_to(m)
+        })
+    }
+
     /// Reads the next value of a message, whatever its type. `None` at the end.
     pub(crate) fn read_from(message: &Message<'_>) -> Result<Option<Self>> {
         let Some((code, contents)) = message.peek()? else { return Ok(None) };

@@ -2,7 +2,6 @@
 
 use std::os::fd::OwnedFd;
 
-use nix::errno::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -16,9 +15,6 @@ use crate::error::{Error, Result};
 /// Outside of a tokio runtime.
 pub(crate) fn watch(fd: OwnedFd, interest: Interest) -> Result<AsyncFd<OwnedFd>> {
     // SAFETY: the AsyncFd owns the descriptor, so it stays open and the same as long as it is registered.
-    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(|error| {
-        let error = std::io::Error::from(error);
-        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EIO));
-        Error::system("register a descriptor with tokio", errno)
-    })
+    unsafe { AsyncFd::register_with_interest(fd, interest) }
+        .map_err(|error| Error::io("register a descriptor with tokio", &error.into()))
 }

@@ -100,12 +100,7 @@ impl Ready<'_> {
 }
 
 fn append_properties(message: &mut Message<'_>, properties: &[(String, Value)]) -> Result<()> {
-    properties.iter().try_for_each(|(name, value)| {
-        message.container(Container::Struct, c"sv", |m| {
-            m.append_str(name)?;
-            value.append_variant_to(m)
-        })
-    })
+    properties.iter().try_for_each(|(name, value)| value.append_property_to(name, message))
 }
 
 pub(super) fn property(

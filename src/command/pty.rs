@@ -100,11 +100,7 @@ impl Command {
 
 /// A path that systemd takes for `TTYPath=`.
 fn terminal_path(path: &Path) -> Result<String> {
-    let Some(text) = path.to_str() else {
-        let reason = "is not UTF-8, and D-Bus carries no other text";
-        return Err(Error::invalid("pty path", path.to_string_lossy(), reason));
-    };
-    let text = words::one_line("pty path", text.into())?;
+    let text = words::one_line("pty path", words::text("pty path", path.as_os_str())?.into())?;
     if !path.is_absolute() {
         return Err(Error::invalid("pty path", text, "is not an absolute path (as /dev/pts/3 is one)"));
     }

@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path};
 use std::sync::Arc;
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::pipe2;
@@ -159,10 +158,7 @@ impl Stream {
             Stream::Output => std::io::stdout().as_fd().try_clone_to_owned(),
             Stream::Error => std::io::stderr().as_fd().try_clone_to_owned(),
         };
-        own.map_err(|error| {
-            let errno = Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EBADF));
-            Error::system("duplicate a standard stream of this process", errno)
-        })
+        own.map_err(|error| Error::io("duplicate a standard stream of this process", &error))
     }
 }
 

@@ -105,7 +105,8 @@ pub(super) fn split(line: &str) -> Result<Vec<String>> {
         .map_err(|_| Error::invalid("command line", line, "has a quote that is opened and never closed"))
 }
 
-fn text<'a>(what: &'static str, value: &'a OsStr) -> Result<&'a str> {
+/// Text that can cross D-Bus.
+pub(super) fn text<'a>(what: &'static str, value: &'a OsStr) -> Result<&'a str> {
     sendable(value).map_err(|reason| Error::invalid(what, value.to_string_lossy(), reason))
 }
 

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use super::registry::Registry;
 use super::tickets::Ticket;
-use crate::bus::{Container, Context, Message, Refusal, Value};
+use crate::bus::{Context, Message, Refusal};
 use crate::error::{Error, Result};
 use crate::unit::name::{UNIT_PATH, label};
 use crate::unit::tracked::Tracked;
@@ -41,14 +41,6 @@ pub(super) fn get_all(
 /// The object path of a unit.
 pub(super) fn unit_path(name: &str) -> CString {
     CString::new(format!("{UNIT_PATH}{}", label(name))).expect("a label holds letters, digits and underscores")
-}
-
-/// Appends a property, a `(sv)`.
-pub(super) fn append_property(message: &mut Message<'_>, name: &str, value: &Value) -> Result<()> {
-    message.container(Container::Struct, c"sv", |m| {
-        m.append_str(name)?;
-        value.append_variant_to(m)
-    })
 }
 
 /// A call of the manager's own interface.

@@ -51,12 +51,7 @@ impl Manager {
     pub(crate) async fn set_property(&self, unit: &str, name: &str, value: &Value) -> Result<()> {
         let fill = |message: &mut Message<'_>| {
             message.append(true)?;
-            message.container(Container::Array, c"(sv)", |m| {
-                m.container(Container::Struct, c"sv", |m| {
-                    m.append_str(name)?;
-                    value.append_variant_to(m)
-                })
-            })
+            message.container(Container::Array, c"(sv)", |m| value.append_property_to(name, m))
         };
         self.tell((c"SetUnitProperties", "SetUnitProperties"), unit, fill).await
     }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Manager;
 use super::awaited::Told;
-use super::calls::{MANAGER_INTERFACE, MANAGER_PATH, Method, append_property};
+use super::calls::{MANAGER_INTERFACE, MANAGER_PATH, Method};
 use super::entry::Hold;
 use crate::bus::{Container, Message, Value};
 use crate::error::Result;
@@ -47,9 +47,9 @@ impl Holding<'_> {
             message.append_str(&keeper)?;
             message.append_str("fail")?;
             message.container(Container::Array, c"(sv)", |m| {
-                append_property(m, "Description", &format!("Keeps {unit} until it was read").into())?;
-                append_property(m, "CollectMode", &"inactive-or-failed".into())?;
-                append_property(m, "After", &Value::from([unit]))
+                Value::from(format!("Keeps {unit} until it was read")).append_property_to("Description", m)?;
+                Value::from("inactive-or-failed").append_property_to("CollectMode", m)?;
+                Value::from([unit]).append_property_to("After", m)
             })?;
             message.container(Container::Array, c"(sa(sv))", |_| Ok(()))
         };

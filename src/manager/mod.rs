@@ -19,6 +19,7 @@ mod signals;
 mod tests;
 mod tickets;
 
+use std::ffi::CStr;
 use std::fmt;
 use std::sync::Arc;
 
@@ -170,8 +171,12 @@ impl Manager {
 
     /// Reads a property of a unit.
     pub(crate) async fn property(&self, unit: &str, interface: &'static str, property: &str) -> Result<Value> {
-        let path = unit_path(unit);
-        let method = Method { path: &path, interface: c"org.freedesktop.DBus.Properties", member: c"Get", name: "Get" };
+        self.property_at(&unit_path(unit), interface, property).await
+    }
+
+    /// Reads a property of an object of the manager.
+    async fn property_at(&self, path: &CStr, interface: &'static str, property: &str) -> Result<Value> {
+        let method = Method { path, interface: c"org.freedesktop.DBus.Properties", member: c"Get", name: "Get" };
         let fill = |message: &mut Message<'_>| {
             message.append_str(interface)?;
             message.append_str(property)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::awaited::{Awaited, Settled, Told};
-use super::calls::{Method, append_property, get_all, is_not_loaded, manager_call, refused};
+use super::calls::{Method, get_all, is_not_loaded, manager_call, refused};
 use super::entry::{Answered, Entry, Fate, Hold, is_service};
 use super::jobs::{Admission, Jobs, Places};
 use super::listening::LINGER;
@@ -84,7 +84,7 @@ impl Registry {
         message.container(Container::Array, c"(sv)", |message| {
             fill(message)?;
             match hold {
-                Some(Hold::Reference(_)) => append_property(message, "AddRef", &Value::Bool(true)),
+                Some(Hold::Reference(_)) => Value::Bool(true).append_property_to("AddRef", message),
                 _ => Ok(()),
             }
         })?;

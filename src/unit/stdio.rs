@@ -71,10 +71,7 @@ impl Remaining {
 }
 
 fn registered<T>(end: io::Result<T>) -> Result<T> {
-    end.map_err(|error| {
-        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EIO));
-        Error::system("register a pipe with tokio", errno)
-    })
+    end.map_err(|error| Error::io("register a pipe with tokio", &error))
 }
 
 impl ChildStdin {
