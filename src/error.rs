@@ -27,6 +27,13 @@ pub enum Error {
         /// What is wrong with it, and what would be right.
         reason: Box<str>,
     },
+    /// An assignment (`NAME=VALUE`, [`Command::property`](crate::Command::property)) that makes no sense: nothing was sent.
+    Property {
+        /// The assignment (shortened where it is long; without the value where that may be a secret).
+        assignment: Box<str>,
+        /// What is wrong with it, and what would be right.
+        reason: Box<str>,
+    },
     /// No program of this name is in the `$PATH`. (One that is given as a path and does not exist is an
     /// [`Exit`](crate::Exit) with systemd's code 203.)
     ProgramNotFound {
@@ -121,6 +128,10 @@ impl Error {
         Error::Invalid { what, value: shorten(value.as_ref()), reason: reason.into() }
     }
 
+    pub(crate) fn property(assignment: &str, reason: &str) -> Self {
+        Error::Property { assignment: shorten(assignment), reason: reason.into() }
+    }
+
     pub(crate) fn system(operation: &'static str, errno: Errno) -> Self {
         Error::System { operation, errno }
     }
@@ -159,6 +170,7 @@ impl fmt::Display for Error {
         match self {
             Error::Invalid { what, value, reason } if value.is_empty() => write!(f, "{what} {reason}"),
             Error::Invalid { what, value, reason } => write!(f, "{what} {value:?} {reason}"),
+            Error::Property { assignment, reason } => write!(f, "{assignment}: {reason}"),
             Error::ProgramNotFound { program } => {
                 write!(
                     f,
@@ -206,7 +218,7 @@ impl From<Error> for std::io::Error {
     fn from(error: Error) -> Self {
         use std::io::ErrorKind;
         let kind = match &error {
-            Error::Invalid { .. } => ErrorKind::InvalidInput,
+            Error::Invalid { .. } | Error::Property { .. } => ErrorKind::InvalidInput,
             Error::UnitExists { .. } => ErrorKind::AlreadyExists,
             Error::AccessDenied { .. } => ErrorKind::PermissionDenied,
             Error::Unavailable { .. } | Error::ProgramNotFound { .. } | Error::NoSuchUnit { .. } => ErrorKind::NotFound,

@@ -106,12 +106,15 @@ mod bus;
 mod command;
 mod error;
 mod manager;
+#[allow(dead_code)]
+mod property;
 mod unit;
 
 pub use bus::{Signature, Value};
 pub use command::{Command, Exec, ExitType, Output, ServiceType, Stdio};
 pub use error::{Error, Result};
 pub use manager::{Manager, ManagerBuilder, Transport};
+pub use property::{Properties, UnitType};
 pub use unit::{
     ActiveState, ChildStderr, ChildStdin, ChildStdout, Exit, Forward, Forwarded, InvocationId, Outcome, Pty, PtyReader,
     PtyWriter, State, States, Status, Unit, Usage, Waiting, Whom, WindowSize,

@@ -1,0 +1,100 @@
+//! The forms that values have in common. Each is a function for a table.
+
+use super::field::Field;
+use super::split::{PLAIN, QUOTED, Splitter, Unsplit};
+use super::{Property, numbers, time};
+use crate::bus::Value;
+use crate::error::Result;
+
+type Properties = Result<Vec<Property>>;
+
+/// Text, sent as it is.
+pub(super) fn text(field: &Field<'_>) -> Properties {
+    field.set(field.value)
+}
+
+pub(super) fn boolean(field: &Field<'_>) -> Properties {
+    let expected = "is not a boolean (expected yes, no, true, false, on, off, 1 or 0)";
+    let value = numbers::boolean(field.value).ok_or_else(|| field.refuse_part(field.value, expected))?;
+    field.set(value)
+}
+
+/// A number of type `u`.
+pub(super) fn unsigned32(field: &Field<'_>) -> Properties {
+    let expected = "is not a whole number from 0 to 4294967295";
+    let value = numbers::unsigned32(field.value).ok_or_else(|| field.refuse_part(field.value, expected))?;
+    field.set(value)
+}
+
+/// A number of type `t`.
+pub(super) fn unsigned64(field: &Field<'_>) -> Properties {
+    let expected = "is not a whole number from 0 to 18446744073709551615";
+    let value = numbers::unsigned(field.value).ok_or_else(|| field.refuse_part(field.value, expected))?;
+    field.set(value)
+}
+
+/// A number of type `i`.
+pub(super) fn signed32(field: &Field<'_>) -> Properties {
+    let expected = "is not a whole number from -2147483648 to 2147483647";
+    let value = numbers::signed32(field.value).ok_or_else(|| field.refuse_part(field.value, expected))?;
+    field.set(value)
+}
+
+/// An access mode, type `u`.
+pub(super) fn mode(field: &Field<'_>) -> Properties {
+    let expected = "is not an access mode (expected octal digits, as 0755)";
+    let value = numbers::mode(field.value).ok_or_else(|| field.refuse_part(field.value, expected))?;
+    field.set(value)
+}
+
+/// What a size looks like, for errors.
+pub(super) const SIZE: &str = "is not a size (expected a number with K, M, G, T, P or E)";
+
+/// A number of bytes with K, M, G as powers of 1024, type `t`.
+pub(super) fn size(field: &Field<'_>) -> Properties {
+    let value = numbers::size(field.value).ok_or_else(|| field.refuse_part(field.value, SIZE))?;
+    field.set(value)
+}
+
+/// A time span, type `t`: the setting `…Sec` is the property `…USec`.
+pub(super) fn seconds(field: &Field<'_>) -> Properties {
+    let value = time::span(field.value).ok_or_else(|| field.refuse_part(field.value, time::SPAN))?;
+    field.set_as(in_microseconds(field.name), value)
+}
+
+/// As [`seconds`], where 0 is another way to say `infinity`.
+pub(super) fn seconds_or_infinity(field: &Field<'_>) -> Properties {
+    match time::span(field.value) {
+        Some(0) => field.set_as(in_microseconds(field.name), time::INFINITY),
+        _ => seconds(field),
+    }
+}
+
+/// The name of the property for the setting `…Sec`.
+pub(super) fn in_microseconds(name: &str) -> String {
+    format!("{}USec", name.strip_suffix("Sec").unwrap_or(name))
+}
+
+/// Words between blanks, with quotes: type `as`.
+pub(super) fn words(field: &Field<'_>) -> Properties {
+    field.set(split(field, QUOTED)?)
+}
+
+/// Words between blanks, without quotes: type `as`.
+pub(super) fn plain_words(field: &Field<'_>) -> Properties {
+    field.set(split(field, PLAIN)?)
+}
+
+/// The words of the whole value.
+pub(super) fn split(field: &Field<'_>, splitter: Splitter) -> Result<Vec<String>> {
+    splitter.words(field.value).map_err(|unsplit| unsplittable(field, unsplit))
+}
+
+pub(super) fn unsplittable(field: &Field<'_>, unsplit: Unsplit) -> crate::error::Error {
+    field.refuse_part(field.value, unsplit.reason())
+}
+
+/// An array of structs, of which each has these types: `structs("ss", …)` is `a(ss)`.
+pub(super) fn structs(types: &str, entries: Vec<Vec<Value>>) -> Value {
+    super::array(&format!("({types})"), entries.into_iter().map(Value::Struct).collect())
+}

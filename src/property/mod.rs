@@ -1,0 +1,161 @@
+//! The property language: assignments as `systemd-run -p` and unit files have them, made into D-Bus properties.
+//!
+//! Each manual page has a file with a table, from the name of a setting to the function that reads its value. What the
+//! values have in common is in `forms`, on top of `numbers`, `time` and `split`.
+
+mod exec;
+mod field;
+mod forms;
+mod kill;
+mod numbers;
+mod path;
+mod resource_control;
+mod scope;
+mod service;
+mod socket;
+mod split;
+mod time;
+mod timer;
+mod unit;
+mod unit_type;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::bus::{Signature, Value};
+use crate::error::{Error, Result};
+use field::Field;
+
+pub use unit_type::UnitType;
+
+/// What one assignment sets.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Property {
+    /// A property by its D-Bus name.
+    Set(Cow<'static, str>, Value),
+    /// One that is sent in one way to managers from this version on, and in another to those before.
+    Since(u32, (Cow<'static, str>, Value), (Cow<'static, str>, Value)),
+    /// A setting that no table has: the manager is asked for its type when it is sent.
+    Unknown { name: String, text: String },
+}
+
+/// How the value of a setting is read.
+type Convert = fn(&Field<'_>) -> Result<Vec<Property>>;
+
+/// The settings of a manual page. Sorted by nothing but the page's own order.
+type Table = &'static [(&'static str, Convert)];
+
+/// Reads `NAME=VALUE` for a unit of this type.
+pub(crate) fn read(unit: UnitType, assignment: &str) -> Result<Vec<Property>> {
+    let refuse = |reason: &str| Err(Error::property(assignment, reason));
+    let Some((name, value)) = assignment.split_once('=') else {
+        return refuse("is no assignment: it is written NAME=VALUE");
+    };
+    if name.is_empty() {
+        return refuse("has no name before its \"=\"");
+    }
+    let field = Field::new(name, value);
+    if value.contains('\0') {
+        return Err(field.refuse("may not hold a NUL byte"));
+    }
+    match unit.tables().iter().find_map(|table| find(table, name)) {
+        Some(convert) => convert(&field),
+        None if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            Ok(vec![Property::Unknown { name: name.into(), text: value.into() }])
+        }
+        None => refuse("is no assignment: names of settings are of letters and digits"),
+    }
+}
+
+/// An array with elements of this type.
+fn array(element: &str, values: Vec<Value>) -> Value {
+    Value::Array(Signature::new(element).expect("types in this folder are valid"), values)
+}
+
+fn find(table: Table, name: &str) -> Option<Convert> {
+    table.iter().find(|(other, _)| *other == name).map(|(_, convert)| *convert)
+}
+
+/// Properties of a unit of some type, from assignments as `systemd-run --property=` takes them.
+///
+/// [`Command::property`](crate::Command::property) is this for a service. By itself it is for units of other types.
+///
+/// ```
+/// # fn example() -> sdrun::Result<()> {
+/// let mut slice = sdrun::Properties::new(sdrun::UnitType::Slice);
+/// slice.set("MemoryMax=50%")?.set("CPUQuota=150%")?;
+/// let error = slice.set("MemoryMax=2X").unwrap_err();
+/// assert!(error.to_string().starts_with(r#"MemoryMax=2X: "2X" is not a size"#));
+/// # Ok(())
+/// # }
+/// # example().unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Properties {
+    unit: UnitType,
+    list: Vec<Property>,
+}
+
+impl Properties {
+    /// No properties, for a unit of this type.
+    pub fn new(unit: UnitType) -> Self {
+        Properties { unit, list: Vec::new() }
+    }
+
+    /// The type of unit that they are for.
+    pub fn unit_type(&self) -> UnitType {
+        self.unit
+    }
+
+    /// Adds an assignment, `NAME=VALUE`. Where a setting is a list, assignments add to it, and one with an empty value
+    /// empties it; else the last one counts (`systemd.syntax(7)`).
+    ///
+    /// A setting that sdrun does not know is not refused for that: when the unit is started the manager is asked for the
+    /// property's type.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Property`]: what is wrong with the value, and what would be right.
+    pub fn set(&mut self, assignment: impl AsRef<str>) -> Result<&mut Self> {
+        self.list.append(&mut read(self.unit, assignment.as_ref())?);
+        Ok(self)
+    }
+
+    /// Adds a property by its D-Bus name and type (org.freedesktop.systemd1(5)), as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for an empty name and a value that cannot be sent.
+    pub fn extra(&mut self, name: impl Into<String>, value: impl Into<Value>) -> Result<&mut Self> {
+        let (name, value) = (name.into(), value.into());
+        if name.is_empty() || name.contains('\0') {
+            return Err(Error::invalid("property name", name, "is empty or holds a NUL byte"));
+        }
+        value.check()?;
+        self.list.push(Property::Set(name.into(), value));
+        Ok(self)
+    }
+
+    /// The values as they are known before a manager is asked, by D-Bus name, in order.
+    pub(crate) fn known(&self) -> impl DoubleEndedIterator<Item = (&str, &Value)> {
+        self.list.iter().filter_map(|property| match property {
+            Property::Set(name, value) | Property::Since(_, (name, value), _) => Some((&**name, value)),
+            Property::Unknown { .. } => None,
+        })
+    }
+
+    pub(crate) fn list(&self) -> &[Property] {
+        &self.list
+    }
+}
+
+/// Shows the names, but not the values, which may be secret.
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.list.iter().map(|property| match property {
+            Property::Set(name, _) | Property::Since(_, (name, _), _) => format!("{name}=…"),
+            Property::Unknown { name, .. } => format!("{name}=…"),
+        });
+        f.debug_list().entries(names).finish()
+    }
+}

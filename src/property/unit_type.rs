@@ -1,0 +1,47 @@
+//! The types of unit that can be transient.
+
+use super::{Table, exec, kill, path, resource_control, scope, service, socket, timer, unit};
+
+/// A type of unit that can be transient (`systemd.unit(5)`), for [`Properties`](crate::Properties).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnitType {
+    /// `systemd.service(5)`
+    Service,
+    /// `systemd.scope(5)`
+    Scope,
+    /// `systemd.slice(5)`
+    Slice,
+    /// `systemd.timer(5)`
+    Timer,
+    /// `systemd.path(5)`
+    Path,
+    /// `systemd.socket(5)`
+    Socket,
+}
+
+impl UnitType {
+    /// The suffix of its units' names, without the dot.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            UnitType::Service => "service",
+            UnitType::Scope => "scope",
+            UnitType::Slice => "slice",
+            UnitType::Timer => "timer",
+            UnitType::Path => "path",
+            UnitType::Socket => "socket",
+        }
+    }
+
+    /// Where its settings are described. What stands first wins.
+    pub(super) fn tables(self) -> &'static [Table] {
+        match self {
+            UnitType::Service => &[service::TABLE, resource_control::TABLE, exec::TABLE, kill::TABLE, unit::TABLE],
+            UnitType::Scope => &[scope::TABLE, resource_control::TABLE, kill::TABLE, unit::TABLE],
+            UnitType::Slice => &[resource_control::TABLE, unit::TABLE],
+            UnitType::Timer => &[timer::TABLE, unit::TABLE],
+            UnitType::Path => &[path::TABLE, unit::TABLE],
+            UnitType::Socket => &[socket::TABLE, resource_control::TABLE, exec::TABLE, kill::TABLE, unit::TABLE],
+        }
+    }
+}
