@@ -6,6 +6,7 @@ use super::environment::Environment;
 use super::pty::Terminal;
 use super::service::Service;
 use super::{Command, Exec};
+use crate::property::{Properties, UnitType};
 use crate::unit::Habits;
 
 /// A command that runs this command line.
@@ -19,7 +20,7 @@ impl From<Exec> for Command {
             stdio: [None, None, None],
             terminal: Terminal::default(),
             service: Service::default(),
-            extra: Vec::new(),
+            extra: Properties::new(UnitType::Service),
             habits: Habits::default(),
             problem: None,
         }

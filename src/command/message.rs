@@ -5,8 +5,9 @@ use std::ffi::CStr;
 use super::exec::{Resolved, append_lines};
 use super::stdio::Streams;
 use super::{Command, words};
-use crate::bus::{Container, Message, Value};
+use crate::bus::{Container, Message};
 use crate::error::Result;
+use crate::property::Settled;
 
 /// A command that is ready to be sent: what had to be looked up or made was.
 pub(super) struct Ready<'a> {
@@ -22,12 +23,14 @@ pub(super) struct Ready<'a> {
     pub term: Option<String>,
     /// The names of environment variables that the program is not to have.
     pub unset: Vec<String>,
+    pub extra: Settled<'a>,
+    pub auxiliary: Vec<(&'a str, Settled<'a>)>,
 }
 
 impl Ready<'_> {
     /// Appends the properties of the unit, each a `(sv)`.
     pub fn append_to(&self, message: &mut Message<'_>) -> Result<()> {
-        let Command { service, environment, directory, description, extra, .. } = self.command;
+        let Command { service, environment, directory, description, .. } = self.command;
         match description {
             Some(description) => property_str(message, "Description", description)?,
             None => property_str(message, "Description", &self.describe())?,
@@ -80,15 +83,15 @@ impl Ready<'_> {
         ];
         lines.into_iter().try_for_each(|(kind, lines)| append_lines(message, kind, lines))?;
         self.command.append_accounting_to(message)?;
-        append_properties(message, extra)
+        self.extra.append_to(message)
     }
 
     /// Appends the auxiliary units, each a `(sa(sv))`.
     pub fn append_auxiliary_to(&self, message: &mut Message<'_>) -> Result<()> {
-        self.command.service.auxiliary.iter().try_for_each(|(name, properties)| {
+        self.auxiliary.iter().try_for_each(|(name, properties)| {
             message.container(Container::Struct, c"sa(sv)", |m| {
                 m.append_str(name)?;
-                m.container(Container::Array, c"(sv)", |m| append_properties(m, properties))
+                m.container(Container::Array, c"(sv)", |m| properties.append_to(m))
             })
         })
     }
@@ -97,10 +100,6 @@ impl Ready<'_> {
         let arguments = self.command.main.words()[1..].iter().map(String::as_str);
         words::describe(std::iter::once(&*self.main.path).chain(arguments))
     }
-}
-
-fn append_properties(message: &mut Message<'_>, properties: &[(String, Value)]) -> Result<()> {
-    properties.iter().try_for_each(|(name, value)| value.append_property_to(name, message))
 }
 
 pub(super) fn property(

@@ -21,9 +21,9 @@ use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
-use crate::bus::Value;
 use crate::error::{Error, Result};
 use crate::manager::{Manager, Start};
+use crate::property::{Properties, Settled, settle};
 use crate::unit::name;
 use crate::unit::tracked::{MustEnd, Tracked};
 use crate::unit::{Exit, Habits, Pty, Unit};
@@ -68,7 +68,7 @@ pub struct Command {
     stdio: [Option<Stdio>; 3],
     terminal: Terminal,
     service: Service,
-    extra: Vec<(String, Value)>,
+    extra: Properties,
     habits: Habits,
     /// The first input that cannot be sent, if it is not one of the main command line.
     problem: Option<Error>,
@@ -335,7 +335,13 @@ impl Command {
 
     async fn send(&self, tracked: &Arc<Tracked>, streams: &Streams, manager: &Manager) -> Result<()> {
         let of_manager = if self.environment.cleared { manager.environment().await? } else { Vec::new() };
-        let ready = self.ready(streams, manager, of_manager)?;
+        let extra = settle(self.extra.list(), "service", manager).await?;
+        let mut auxiliary = Vec::with_capacity(self.service.auxiliary.len());
+        for (name, properties) in &self.service.auxiliary {
+            let suffix = name.rsplit('.').next().unwrap_or_default();
+            auxiliary.push((name.as_str(), settle(properties, suffix, manager).await?));
+        }
+        let ready = self.ready(streams, manager, of_manager, (extra, auxiliary))?;
         manager
             .start(
                 tracked,
@@ -346,7 +352,13 @@ impl Command {
             .await
     }
 
-    fn ready<'a>(&'a self, streams: &'a Streams, manager: &Manager, of_manager: Vec<String>) -> Result<Ready<'a>> {
+    fn ready<'a>(
+        &'a self,
+        streams: &'a Streams,
+        manager: &Manager,
+        of_manager: Vec<String>,
+        (extra, auxiliary): (Settled<'a>, Vec<(&'a str, Settled<'a>)>),
+    ) -> Result<Ready<'a>> {
         let place = if manager.is_here() { self.here() } else { Place::Elsewhere };
         let all = |lines: &'a [Exec]| lines.iter().map(|line| line.resolved(&place)).collect::<Result<Vec<_>>>();
         let service = &self.service;
@@ -358,9 +370,8 @@ impl Command {
             }
             (slice, true) => Some(slice::inherited(slice.as_deref(), manager.is_user())?),
         };
-        let auxiliary = service.auxiliary.iter().flat_map(|(_, properties)| properties);
-        let extra: usize = self.extra.iter().chain(auxiliary).map(|(_, value)| value.descriptors()).sum();
-        manager.check_descriptors(streams.descriptors() + extra)?;
+        let more = auxiliary.iter().map(|(_, properties)| properties.descriptors()).sum::<usize>();
+        manager.check_descriptors(streams.descriptors() + extra.descriptors() + more)?;
         let mut unset = self.environment.unset_names(of_manager);
         let term = (streams.tty.is_some() && !self.environment.names().any(|name| name == "TERM")).then(pty::term);
         if term.is_some() {
@@ -377,6 +388,8 @@ impl Command {
             streams,
             term,
             unset,
+            extra,
+            auxiliary,
         })
     }
 }
@@ -391,7 +404,7 @@ impl fmt::Debug for Command {
             .field("environment", &names(self.environment.names().collect()))
             .field("directory", &self.directory)
             .field("stdio", &self.stdio)
-            .field("extra", &names(self.extra.iter().map(|(name, _)| name).collect()))
+            .field("extra", &self.extra)
             .finish_non_exhaustive()
     }
 }

@@ -25,7 +25,7 @@ impl Command {
     }
 
     pub(super) fn append_accounting_to(&self, message: &mut Message<'_>) -> Result<()> {
-        let given = |name: &str| self.extra.iter().any(|(other, _)| other == name);
+        let given = |name: &str| self.extra.known().any(|(other, _)| other == name);
         let wanted = ACCOUNTING.into_iter().filter(|name| self.service.usage && !given(name));
         wanted.into_iter().try_for_each(|name| property(message, name, c"b", |m| m.append(true)))
     }

@@ -6,6 +6,7 @@ use super::{Command, Exec, words};
 use crate::bus::Value;
 use crate::error::{Error, Result};
 use crate::manager::Pace;
+use crate::property::{self, Properties, Property};
 use crate::unit::name;
 
 /// The settings of a service that have a call of their own.
@@ -28,7 +29,7 @@ pub(super) struct Service {
     pub start_post: Vec<Exec>,
     pub stop: Vec<Exec>,
     pub stop_post: Vec<Exec>,
-    pub auxiliary: Vec<(String, Vec<(String, Value)>)>,
+    pub auxiliary: Vec<(String, Vec<Property>)>,
 }
 
 /// When a service counts as started, for [`Command::service_type`] (`Type=`, `systemd.service(5)`).
@@ -263,10 +264,19 @@ impl Command {
         name: impl AsRef<str>,
         properties: impl IntoIterator<Item = (P, Value)>,
     ) -> &mut Self {
-        let properties = properties.into_iter().map(|(property, value)| checked_property(property.into(), value));
+        let properties = properties.into_iter().map(|(property, value)| property::given(property.into(), value));
         let unit = name::any(name.as_ref()).and_then(|name| Ok((name, properties.collect::<Result<_>>()?)));
         if let Some(unit) = self.accept(unit) {
             self.service.auxiliary.push(unit);
+        }
+        self
+    }
+
+    /// Adds an auxiliary unit, as [`auxiliary`](Command::auxiliary), with properties that were made of assignments.
+    pub fn auxiliary_unit(&mut self, name: impl AsRef<str>, properties: Properties) -> &mut Self {
+        let name = name::any(name.as_ref());
+        if let Some(name) = self.accept(name) {
+            self.service.auxiliary.push((name, properties.into_list()));
         }
         self
     }
@@ -285,11 +295,40 @@ impl Command {
     /// # }
     /// ```
     pub fn extra(&mut self, property: impl Into<String>, value: impl Into<Value>) -> &mut Self {
-        let checked = checked_property(property.into(), value.into());
-        if let Some(checked) = self.accept(checked) {
-            self.extra.push(checked);
-        }
+        let added = self.extra.extra(property, value).map(|_| ());
+        self.accept(added);
         self
+    }
+
+    /// Sets a property of the unit by an assignment, `NAME=VALUE`, as `systemd-run --property=` and unit files have it:
+    /// every setting of `systemd.exec(5)`, `systemd.resource-control(5)`, `systemd.service(5)`, `systemd.kill(5)` and
+    /// `systemd.unit(5)` that a transient service takes. Where a setting is a list, assignments add to it, and one with an
+    /// empty value empties it; else the last one counts. It wins over what other calls set.
+    ///
+    /// A setting that sdrun does not know is not refused for that: when the command is started the manager is asked for
+    /// its type, so one that a newer systemd brings works as far as its value is a plain one.
+    ///
+    /// Paths and names in values are the manager's; nothing in them is expanded here. As with [`extra`](Command::extra),
+    /// text from a stranger may hold no line break.
+    ///
+    /// ```no_run
+    /// # async fn example() -> sdrun::Result<()> {
+    /// sdrun::Command::new("/usr/bin/make")
+    ///     .property("MemoryMax=2G")?
+    ///     .property("ProtectSystem=strict")?
+    ///     .property("ReadWritePaths=/var/cache /src")?
+    ///     .status()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Property`] says what is wrong with the value, and what would be right.
+    pub fn property(&mut self, assignment: impl AsRef<str>) -> Result<&mut Self> {
+        self.extra.set(assignment)?;
+        Ok(self)
     }
 
     /// How long the unit's start job may take.
@@ -298,21 +337,20 @@ impl Command {
         let kind = self.extra_text("Type").or(kind.map(ServiceType::as_str));
         let more =
             ["ExecStartPre", "ExecStartPost", "ExecStartPreEx", "ExecStartPostEx", "ExecCondition", "ExecConditionEx"];
-        let waits = !start_pre.is_empty()
-            || !start_post.is_empty()
-            || self.extra.iter().any(|(name, _)| more.contains(&name.as_str()));
+        let waits =
+            !start_pre.is_empty() || !start_post.is_empty() || self.extra.known().any(|(name, _)| more.contains(&name));
         if waits { Pace::Lasting } else { kind.map_or(Pace::Quick, Pace::of_service_type) }
     }
 
     /// Whether systemd may start it again by itself.
     pub(super) fn restarts(&self) -> bool {
-        let forced = self.extra.iter().any(|(name, _)| name == "RestartForceExitStatus");
+        let forced = self.extra.known().any(|(name, _)| name == "RestartForceExitStatus");
         forced || self.extra_text("Restart").is_some_and(|restart| restart != "no")
     }
 
     /// Whether the unit may stay active after its main process has ended.
     pub(super) fn may_remain(&self) -> bool {
-        let said = self.extra.iter().rev().find_map(|(name, value)| match value {
+        let said = self.extra.known().rev().find_map(|(name, value)| match value {
             Value::Bool(remain) if name == "RemainAfterExit" => Some(*remain),
             _ => None,
         });
@@ -321,15 +359,9 @@ impl Command {
 
     /// A property that was given as text.
     fn extra_text(&self, property: &str) -> Option<&str> {
-        self.extra.iter().rev().find(|(name, _)| name == property).and_then(|(_, value)| match value {
+        self.extra.known().rev().find(|(name, _)| *name == property).and_then(|(_, value)| match value {
             Value::Str(text) => Some(text.as_str()),
             _ => None,
         })
     }
-}
-
-fn checked_property(property: String, value: Value) -> Result<(String, Value)> {
-    let property = words::some("property name", property)?;
-    value.check()?;
-    Ok((property, value))
 }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::Manager;
 use super::awaited::Told;
 use super::calls::{MANAGER_INTERFACE, MANAGER_PATH, Method};
-use crate::bus::{Container, Message, Value};
+use crate::bus::{Container, Message};
 use crate::error::{Error, Result};
 use crate::unit::machine::JobResult;
 
@@ -47,11 +47,15 @@ impl Manager {
         self.call(method, Some(unit), fill, |_| Ok(())).await
     }
 
-    /// Sets a property of a unit that is loaded, until it is unloaded.
-    pub(crate) async fn set_property(&self, unit: &str, name: &str, value: &Value) -> Result<()> {
+    /// Sets properties of a unit that is loaded, until it is unloaded. `fill` appends them, each a `(sv)`.
+    pub(crate) async fn set_properties(
+        &self,
+        unit: &str,
+        fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
+    ) -> Result<()> {
         let fill = |message: &mut Message<'_>| {
             message.append(true)?;
-            message.container(Container::Array, c"(sv)", |m| value.append_property_to(name, m))
+            message.container(Container::Array, c"(sv)", |m| fill(m))
         };
         self.tell((c"SetUnitProperties", "SetUnitProperties"), unit, fill).await
     }

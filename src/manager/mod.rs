@@ -18,6 +18,7 @@ mod signals;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod types;
 
 use std::ffi::CStr;
 use std::fmt;
@@ -39,6 +40,7 @@ use connect::Scope;
 use holding::Holding;
 use jobs::Jobs;
 use registry::Registry;
+use types::Known;
 
 /// A connection to a systemd service manager: the one of the system, or one of a user.
 ///
@@ -58,6 +60,7 @@ struct Inner {
     jobs: Arc<Jobs>,
     scope: Scope,
     private: bool,
+    known: Known,
 }
 
 /// What there is to know of a unit that is started.
@@ -324,7 +327,11 @@ impl ManagerBuilder {
             let private = matches!(target, Target::Peer(_));
             let jobs = Arc::new(Jobs::new(scope.is_system_bus() && !private));
             match Link::open(target, Registry::new(private, jobs.clone())).await {
-                Ok(link) => return Ok(Manager { inner: Arc::new(Inner { link, jobs, scope, private }) }),
+                Ok(link) => {
+                    return Ok(Manager {
+                        inner: Arc::new(Inner { link, jobs, scope, private, known: Known::default() }),
+                    });
+                }
                 // Of two failures the first, that of the bus, is the one to report, unless it only says that
                 // nobody is there.
                 Err(error) if Scope::nobody_there(&error) => failed = Some(error),

@@ -12,6 +12,7 @@ mod path;
 mod resource_control;
 mod scope;
 mod service;
+mod settle;
 mod socket;
 mod split;
 mod time;
@@ -26,6 +27,7 @@ use crate::bus::{Signature, Value};
 use crate::error::{Error, Result};
 use field::Field;
 
+pub(crate) use settle::{Settled, settle};
 pub use unit_type::UnitType;
 
 /// What one assignment sets.
@@ -70,6 +72,15 @@ pub(crate) fn read(unit: UnitType, assignment: &str) -> Result<Vec<Property>> {
 /// An array with elements of this type.
 fn array(element: &str, values: Vec<Value>) -> Value {
     Value::Array(Signature::new(element).expect("types in this folder are valid"), values)
+}
+
+/// A property that is given by its D-Bus name and type.
+pub(crate) fn given(name: String, value: Value) -> Result<Property> {
+    if name.is_empty() || name.contains('\0') {
+        return Err(Error::invalid("property name", name, "may not be empty, or hold a NUL byte"));
+    }
+    value.check()?;
+    Ok(Property::Set(name.into(), value))
 }
 
 fn find(table: Table, name: &str) -> Option<Convert> {
@@ -127,12 +138,7 @@ impl Properties {
     ///
     /// [`Error::Invalid`] for an empty name and a value that cannot be sent.
     pub fn extra(&mut self, name: impl Into<String>, value: impl Into<Value>) -> Result<&mut Self> {
-        let (name, value) = (name.into(), value.into());
-        if name.is_empty() || name.contains('\0') {
-            return Err(Error::invalid("property name", name, "is empty or holds a NUL byte"));
-        }
-        value.check()?;
-        self.list.push(Property::Set(name.into(), value));
+        self.list.push(given(name.into(), value.into())?);
         Ok(self)
     }
 
@@ -146,6 +152,10 @@ impl Properties {
 
     pub(crate) fn list(&self) -> &[Property] {
         &self.list
+    }
+
+    pub(crate) fn into_list(self) -> Vec<Property> {
+        self.list
     }
 }
 

@@ -91,8 +91,7 @@ impl Splitter {
         }
         let mut word = Vec::new();
         let mut quote = None;
-        loop {
-            let Some(c) = text.chars().next() else { break };
+        while let Some(c) = text.chars().next() {
             text = &text[c.len_utf8()..];
             match c {
                 '\\' if self.backslash != Backslash::Stays => text = self.escape(text, &mut word)?,

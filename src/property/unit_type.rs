@@ -33,6 +33,13 @@ impl UnitType {
         }
     }
 
+    /// The type of the unit with this name, where that can be transient.
+    pub(crate) fn of(unit: &str) -> Option<Self> {
+        use UnitType::*;
+        let (_, suffix) = unit.rsplit_once('.')?;
+        [Service, Scope, Slice, Timer, Path, Socket].into_iter().find(|other| other.as_str() == suffix)
+    }
+
     /// Where its settings are described. What stands first wins.
     pub(super) fn tables(self) -> &'static [Table] {
         match self {

@@ -1,9 +1,10 @@
 //! What can be asked of a unit, and done with it, while it runs.
 
-use super::Unit;
+use super::{Unit, name};
 use crate::bus::{Message, Value};
 use crate::error::{Error, Result};
 use crate::manager::{Job, Manager};
+use crate::property::{self, UnitType};
 
 /// Which of a unit's processes a signal is for (`KillUnit`, org.freedesktop.systemd1(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,8 +24,9 @@ impl Unit {
         self.manager.get().ok_or(Error::RuntimeGone)
     }
 
-    /// Reads a property of the unit, by its D-Bus name: one of the service interface (`MainPID`, `NRestarts`, …), or
-    /// else one of the unit interface (`ActiveState`, `Slice`, …). org.freedesktop.systemd1(5) lists them.
+    /// Reads a property of the unit, by its D-Bus name: one of the interface of its type (for a service `MainPID`,
+    /// `NRestarts`, …), or else one of the unit interface (`ActiveState`, `Slice`, …). org.freedesktop.systemd1(5) lists
+    /// them.
     ///
     /// A unit that has ended is mostly not loaded any more, and systemd then answers with the values of one that
     /// was never started.
@@ -43,13 +45,15 @@ impl Unit {
     /// was refused or a connection that was lost. Cancel-safe.
     pub async fn get(&self, property: &str) -> Result<Value> {
         let manager = self.running_on().await?;
-        match manager.property(self.name(), "org.freedesktop.systemd1.Service", property).await {
+        let of_type = name::interface(self.name());
+        match manager.property(self.name(), of_type, property).await {
             Err(Error::Call { name, .. }) if &*name == "org.freedesktop.DBus.Error.UnknownProperty" => {
                 manager.property(self.name(), "org.freedesktop.systemd1.Unit", property).await
             }
             answer => answer,
         }
     }
+
     /// The process ID of the unit's main process (`MainPID`), as its manager counts; `None` where it has none: before
     /// its start, after its end, and for a unit that is no service.
     ///
@@ -178,7 +182,32 @@ impl Unit {
             return Err(Error::invalid("property name", name, "holds a NUL byte"));
         }
         value.check()?;
-        self.running_on().await?.set_property(self.name(), name, &value).await
+        let fill = |message: &mut Message<'_>| value.append_property_to(name, message);
+        self.running_on().await?.set_properties(self.name(), fill).await
+    }
+
+    /// Sets properties of the unit while it is loaded, by an assignment as unit files have it (`systemctl set-property
+    /// --runtime`): as [`set_property`](Unit::set_property), with the text that
+    /// [`Command::property`](crate::Command::property) takes.
+    ///
+    /// ```no_run
+    /// # async fn example(unit: sdrun::Unit) -> sdrun::Result<()> {
+    /// unit.set("MemoryMax=50%").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Property`] says what is wrong with the value; else as [`set_property`](Unit::set_property). Cancel-safe.
+    pub async fn set(&self, assignment: impl AsRef<str>) -> Result<()> {
+        let unit_type = UnitType::of(self.name()).ok_or_else(|| {
+            Error::invalid("unit", self.name(), "is of a type whose settings have no text here; use set_property()")
+        })?;
+        let properties = property::read(unit_type, assignment.as_ref())?;
+        let manager = self.running_on().await?;
+        let settled = property::settle(&properties, unit_type.as_str(), manager).await?;
+        manager.set_properties(self.name(), |message| settled.append_to(message)).await
     }
 
     /// Has systemd forget that the unit failed (`ResetFailedUnit`): where it did, and does not run, it is unloaded.

@@ -49,6 +49,24 @@ const SUFFIXES: [&str; 11] = [
     ".scope",
 ];
 
+/// The D-Bus interface with the properties of units of this one's type.
+pub(crate) fn interface(name: &str) -> &'static str {
+    const INTERFACES: [&str; 11] = [
+        "org.freedesktop.systemd1.Service",
+        "org.freedesktop.systemd1.Socket",
+        "org.freedesktop.systemd1.Device",
+        "org.freedesktop.systemd1.Mount",
+        "org.freedesktop.systemd1.Automount",
+        "org.freedesktop.systemd1.Swap",
+        "org.freedesktop.systemd1.Target",
+        "org.freedesktop.systemd1.Path",
+        "org.freedesktop.systemd1.Timer",
+        "org.freedesktop.systemd1.Slice",
+        "org.freedesktop.systemd1.Scope",
+    ];
+    SUFFIXES.iter().position(|suffix| name.ends_with(suffix)).map_or(INTERFACES[0], |at| INTERFACES[at])
+}
+
 /// Checks the full name of a unit of any kind.
 pub(crate) fn any(name: &str) -> Result<String> {
     let Some(suffix) = SUFFIXES.iter().find(|suffix| name.ends_with(**suffix)) else {
@@ -206,6 +224,14 @@ mod tests {
         }
         for path in ["", "/", "/org/freedesktop/systemd1/unit/a_", "/org/freedesktop/systemd1/unit/_zz"] {
             assert!(of_path(path).is_err(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn interfaces_are_those_of_the_type() {
+        for suffix in SUFFIXES {
+            let interface = interface(&format!("a{suffix}")).rsplit('.').next().unwrap();
+            assert_eq!(interface.to_lowercase(), suffix[1..]);
         }
     }
 
