@@ -111,9 +111,9 @@ mod property;
 mod unit;
 
 pub use bus::{Signature, Value};
-pub use command::{Command, Exec, ExitType, Output, ServiceType, Stdio};
+pub use command::{Command, Exec, ExitType, KillMode, Output, ProtectHome, ProtectSystem, Restart, ServiceType, Stdio};
 pub use error::{Error, Result};
-pub use manager::{Manager, ManagerBuilder, Transport};
+pub use manager::{JobMode, Manager, ManagerBuilder, Transport};
 pub use property::{Properties, UnitType};
 pub use unit::{
     ActiveState, ChildStderr, ChildStdin, ChildStdout, Exit, Forward, Forwarded, InvocationId, Outcome, Pty, PtyReader,

@@ -9,6 +9,7 @@ mod output;
 mod program;
 mod pty;
 mod service;
+mod settings;
 mod slice;
 mod stdio;
 mod words;
@@ -37,6 +38,7 @@ use stdio::{Pipes, Stream, Streams};
 pub use exec::Exec;
 pub use output::Output;
 pub use service::{ExitType, ServiceType};
+pub use settings::{KillMode, ProtectHome, ProtectSystem, Restart};
 pub use stdio::Stdio;
 
 /// A command to be run as a transient service unit, built as with `tokio::process::Command`.
@@ -345,7 +347,12 @@ impl Command {
         manager
             .start(
                 tracked,
-                Start { pace: self.pace(), restarts: self.restarts(), usage: self.service.usage },
+                Start {
+                    pace: self.pace(),
+                    restarts: self.restarts(),
+                    usage: self.service.usage,
+                    mode: self.service.job_mode,
+                },
                 |message| ready.append_to(message),
                 |message| ready.append_auxiliary_to(message),
             )

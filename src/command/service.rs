@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Command, Exec, words};
 use crate::bus::Value;
 use crate::error::{Error, Result};
-use crate::manager::Pace;
+use crate::manager::{JobMode, Pace};
 use crate::property::{self, Properties, Property};
 use crate::unit::name;
 
@@ -15,6 +15,7 @@ pub(super) struct Service {
     pub name: Option<String>,
     pub collect: bool,
     pub usage: bool,
+    pub job_mode: JobMode,
     pub kind: Option<ServiceType>,
     pub exit_type: Option<ExitType>,
     pub remain_after_exit: bool,
@@ -116,6 +117,13 @@ impl Command {
     /// (`systemctl reset-failed`).
     pub fn collect(&mut self, collect: bool) -> &mut Self {
         self.service.collect = collect;
+        self
+    }
+
+    /// What becomes of queued jobs that the start conflicts with (`systemd-run --job-mode=`); without it the start is
+    /// refused then.
+    pub fn job_mode(&mut self, mode: JobMode) -> &mut Self {
+        self.service.job_mode = mode;
         self
     }
 

@@ -8,6 +8,7 @@ mod default;
 mod entry;
 mod environment;
 mod holding;
+mod job_mode;
 mod jobs;
 mod listening;
 mod machine;
@@ -28,6 +29,7 @@ use tokio::sync::oneshot;
 
 pub use connect::Transport;
 pub(crate) use control::Job;
+pub use job_mode::JobMode;
 pub(crate) use jobs::Pace;
 pub(crate) use machine::{Seat, open_machine_pty};
 
@@ -71,6 +73,7 @@ pub(crate) struct Start {
     pub restarts: bool,
     /// Whether what it used is to be read at its end.
     pub usage: bool,
+    pub mode: JobMode,
 }
 
 /// What is to be connected to: see [`Manager::builder`].
@@ -165,7 +168,7 @@ impl Manager {
         }
         let admission = jobs.admit(how.pace).await;
         let hold = &mut holding.hold;
-        link.with(|registry, cx| registry.start(tracked, how.restarts, hold, admission, (fill, fill_auxiliary), cx))??;
+        link.with(|registry, cx| registry.start(tracked, how, hold, admission, (fill, fill_auxiliary), cx))??;
         let giving_up = GiveUp { manager: self, tracked };
         let started = tracked.started().await;
         std::mem::forget(giving_up);

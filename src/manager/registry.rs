@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Start;
 use super::awaited::{Awaited, Settled, Told};
 use super::calls::{Method, get_all, is_not_loaded, manager_call, refused};
 use super::entry::{Answered, Entry, Fate, Hold, is_service};
@@ -69,7 +70,7 @@ impl Registry {
     pub fn start(
         &mut self,
         tracked: &Arc<Tracked>,
-        restarts: bool,
+        how: Start,
         hold: &mut Option<Hold>,
         admission: Admission<'_>,
         (fill, fill_auxiliary): (
@@ -80,7 +81,7 @@ impl Registry {
     ) -> Result<()> {
         let mut message = manager_call(cx, self.destination(), c"StartTransientUnit")?;
         message.append_str(tracked.name())?;
-        message.append_str("fail")?;
+        message.append_str(how.mode.as_str())?;
         message.container(Container::Array, c"(sv)", |message| {
             fill(message)?;
             match hold {
@@ -91,7 +92,7 @@ impl Registry {
         message.container(Container::Array, c"(sa(sv))", fill_auxiliary)?;
         self.listen(cx)?;
         cx.call(message, Ticket::Start(tracked.clone()))?;
-        let mut entry = Entry::new(tracked.clone(), restarts, admission.keep());
+        let mut entry = Entry::new(tracked.clone(), how.restarts, admission.keep());
         if let Some(hold) = hold.take() {
             entry = entry.hold(hold);
         }

@@ -18,7 +18,7 @@ use futures::FutureExt;
 use super::connect::Scope;
 use super::jobs::{Jobs, Pace};
 use super::registry::Registry;
-use super::{Inner, Manager, Start};
+use super::{Inner, JobMode, Manager, Start};
 use crate::bus::Link;
 use crate::bus::tests::{connected, soon};
 use crate::error::{Error, Result};
@@ -43,7 +43,7 @@ struct Starting {
 }
 
 fn how(pace: Pace, restarts: bool) -> Start {
-    Start { pace, restarts, usage: false }
+    Start { pace, restarts, usage: false, mode: JobMode::Fail }
 }
 
 fn begin(manager: &Manager, name: &str) -> Starting {
