@@ -11,6 +11,7 @@ help:
 	@echo 'make test    test everything on this systemd version'
 	@echo 'make matrix  the integration tests on systemd 252, 257 and 262'
 	@echo 'make bench   measure against systemd-run and a minimal C client'
+	@echo 'make fuzz    ten million inputs for each parser'
 	@echo 'make check   format, lints, documentation'
 	@echo 'make setup   install what building and testing needs'
 	@echo 'make clean   remove what was built'
@@ -33,6 +34,9 @@ matrix:
 	@$(SANDBOX)/setup matrix
 	$(SANDBOX)/matrix
 
+fuzz:
+	tests/fuzz/run property
+
 bench:
 	@$(SANDBOX)/setup bench
 	$(CARGO) build --release --locked --example sdrun
@@ -49,4 +53,4 @@ setup:
 clean:
 	$(CARGO) clean
 
-.PHONY: help demo test matrix bench check setup clean
+.PHONY: help demo test matrix fuzz bench check setup clean

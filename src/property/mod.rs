@@ -61,7 +61,7 @@ pub(crate) fn read(unit: UnitType, assignment: &str) -> Result<Vec<Property>> {
         return Err(field.refuse("may not hold a NUL byte"));
     }
     match unit.tables().iter().find_map(|table| find(table, name)) {
-        Some(convert) => convert(&field),
+        Some(convert) => sendable(&field, convert(&field)?),
         None if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             Ok(vec![Property::Unknown { name: name.into(), text: value.into() }])
         }
@@ -81,6 +81,19 @@ pub(crate) fn given(name: String, value: Value) -> Result<Property> {
     }
     value.check()?;
     Ok(Property::Set(name.into(), value))
+}
+
+/// Whatever a value became, D-Bus can carry it.
+fn sendable(field: &Field<'_>, properties: Vec<Property>) -> Result<Vec<Property>> {
+    let values = properties.iter().flat_map(|property| match property {
+        Property::Set(_, value) => [Some(value), None],
+        Property::Since(_, (_, now), (_, before)) => [Some(now), Some(before)],
+        Property::Unknown { .. } => [None, None],
+    });
+    if values.flatten().any(|value| value.check().is_err()) {
+        return Err(field.refuse("holds what D-Bus cannot carry"));
+    }
+    Ok(properties)
 }
 
 fn find(table: Table, name: &str) -> Option<Convert> {
