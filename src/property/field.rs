@@ -7,7 +7,8 @@ use crate::bus::Value;
 use crate::error::{Error, Result};
 
 /// Settings whose values may be secret: no error shows them.
-const SECRET: [&str; 3] = ["SetCredential", "SetCredentialEncrypted", "Environment"];
+const SECRET: [&str; 5] =
+    ["SetCredential", "SetCredentialEncrypted", "Environment", "StandardInputText", "StandardInputData"];
 
 /// One assignment: the name of the setting and the text it is set to.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use super::{Property, numbers, time};
 use crate::bus::Value;
 use crate::error::Result;
 
-type Properties = Result<Vec<Property>>;
+pub(super) type Properties = Result<Vec<Property>>;
 
 /// Text, sent as it is.
 pub(super) fn text(field: &Field<'_>) -> Properties {
@@ -92,6 +92,27 @@ pub(super) fn split(field: &Field<'_>, splitter: Splitter) -> Result<Vec<String>
 
 pub(super) fn unsplittable(field: &Field<'_>, unsplit: Unsplit) -> crate::error::Error {
     field.refuse_part(field.value, unsplit.reason())
+}
+
+/// Whether a `-` stands before the text, which makes it optional, and the text.
+pub(super) fn optional(text: &str) -> (bool, &str) {
+    match text.strip_prefix('-') {
+        Some(text) => (true, text),
+        None => (false, text),
+    }
+}
+
+/// Whether a `~` stands before the text, which inverts it, and the text.
+pub(super) fn inverted(text: &str) -> (bool, &str) {
+    match text.strip_prefix('~') {
+        Some(text) => (true, text),
+        None => (false, text),
+    }
+}
+
+/// The parts of one word: `a:b:c`.
+pub(super) fn parts(field: &Field<'_>, splitter: Splitter, word: &str) -> Result<Vec<String>> {
+    splitter.words(word).map_err(|unsplit| field.refuse_part(word, unsplit.reason()))
 }
 
 /// An array of structs, of which each has these types: `structs("ss", …)` is `a(ss)`.

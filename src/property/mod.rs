@@ -3,6 +3,8 @@
 //! Each manual page has a file with a table, from the name of a setting to the function that reads its value. What the
 //! values have in common is in `forms`, on top of `numbers`, `time` and `split`.
 
+mod cpus;
+mod decode;
 mod exec;
 mod field;
 mod forms;
@@ -19,6 +21,8 @@ mod time;
 mod timer;
 mod unit;
 mod unit_type;
+#[cfg(test)]
+mod wire;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -14,8 +14,10 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 
 /// A number of at most `u64`: decimal, or with a prefix hexadecimal (`0x`), octal (`0o` or `0`) or binary (`0b`).
 pub(super) fn unsigned(text: &str) -> Option<u64> {
-    let text = skip_blanks(text);
-    magnitude(text.strip_prefix('+').unwrap_or(text))
+    match integer(text)? {
+        (true, 1..) => None,
+        (_, magnitude) => Some(magnitude),
+    }
 }
 
 /// As [`unsigned`], but of at most `u32`.
@@ -25,10 +27,9 @@ pub(super) fn unsigned32(text: &str) -> Option<u32> {
 
 /// As [`unsigned`], with a sign.
 pub(super) fn signed(text: &str) -> Option<i64> {
-    let text = skip_blanks(text);
-    match text.strip_prefix('-') {
-        Some(digits) => 0i64.checked_sub_unsigned(magnitude(digits)?),
-        None => unsigned(text)?.try_into().ok(),
+    match integer(text)? {
+        (true, magnitude) => 0i64.checked_sub_unsigned(magnitude),
+        (false, magnitude) => magnitude.try_into().ok(),
     }
 }
 
@@ -37,23 +38,30 @@ pub(super) fn signed32(text: &str) -> Option<i32> {
     signed(text)?.try_into().ok()
 }
 
-fn magnitude(text: &str) -> Option<u64> {
-    let (digits, radix) = match text.as_bytes() {
-        [b'0', b'x' | b'X', ..] => (&text[2..], 16),
-        [b'0', b'o' | b'O', ..] => (&text[2..], 8),
-        [b'0', b'b' | b'B', ..] => (&text[2..], 2),
-        [b'0', _, ..] => (&text[1..], 8),
-        _ => (text, 10),
+/// Whether a number is negative, and its magnitude. The sign stands behind `0b` and `0o`, but before `0x`.
+fn integer(text: &str) -> Option<(bool, u64)> {
+    let text = skip_blanks(text);
+    let (text, radix) = match text.as_bytes() {
+        [b'0', b'b' | b'B', ..] => (skip_blanks(&text[2..]), Some(2)),
+        [b'0', b'o' | b'O', ..] => (skip_blanks(&text[2..]), Some(8)),
+        _ => (text, None),
     };
-    let valid = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    valid.then(|| u64::from_str_radix(digits, radix).ok()).flatten()
+    let negative = text.starts_with('-');
+    let text = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (digits, radix) = match (radix, text.as_bytes()) {
+        (Some(radix), _) => (text, radix),
+        (None, [b'0', b'x' | b'X', ..]) => (&text[2..], 16),
+        (None, [b'0', _, ..]) => (&text[1..], 8),
+        (None, _) => (text, 10),
+    };
+    let valid = digits.chars().all(|digit| digit.is_digit(radix));
+    let magnitude = valid.then(|| u64::from_str_radix(digits, radix).ok()).flatten()?;
+    Some((negative, magnitude))
 }
 
 /// The access mode of a file: octal digits.
 pub(super) fn mode(text: &str) -> Option<u32> {
-    let text = skip_blanks(text);
-    let digits = text.strip_prefix('+').unwrap_or(text);
-    let digits = digits.strip_prefix("0o").unwrap_or(digits);
+    let digits = skip_blanks(text);
     let valid = digits.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     let mode = valid.then(|| u32::from_str_radix(digits, 8).ok()).flatten()?;
     (mode <= 0o7777).then_some(mode)
@@ -159,10 +167,16 @@ mod tests {
         assert_eq!(unsigned("18446744073709551616"), None);
         assert_eq!(signed32("-2147483648"), Some(i32::MIN));
         assert_eq!(mode("0755"), Some(0o755));
-        for bad in ["", "-1", "1 ", "++1", "0x", "0x+1", "1.0", "é"] {
+        assert_eq!(unsigned("-0"), Some(0));
+        assert_eq!(unsigned("0o+17"), Some(15));
+        assert_eq!(signed("0b -1"), Some(-1));
+        assert_eq!(signed("-0x10"), Some(-16));
+        for bad in ["", "-1", "1 ", "++1", "0x", "0x+1", "1.0", "é", "+0o1", "0b2", "0b0b1", "00x1", "0o", "08", "-"] {
             assert_eq!(unsigned(bad), None, "{bad:?}");
         }
-        assert_eq!(mode("789"), None);
+        for bad in ["789", "+755", "0o755", "10000", ""] {
+            assert_eq!(mode(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub(super) enum Backslash {
     Quotes,
     /// It begins one of C's escapes (`\n`, `\x20`, `\s` for a blank, …); any other is refused.
     Escapes,
+    /// As `Escapes`, and a separator loses its meaning too.
+    EscapesAndSeparators,
     /// As `Escapes`, but what is no escape stays as it is.
     EscapesOrStays,
     /// It goes before a separator or another backslash; any other is refused.
@@ -134,7 +136,8 @@ impl Splitter {
             Backslash::Stays | Backslash::Quotes => literal(word),
             Backslash::QuotesSeparators if c == '\\' || self.separates(c) => literal(word),
             Backslash::QuotesSeparators => Err(Unsplit::Escape),
-            Backslash::Escapes | Backslash::EscapesOrStays => match unescape(text) {
+            Backslash::EscapesAndSeparators if self.separates(c) => literal(word),
+            Backslash::Escapes | Backslash::EscapesAndSeparators | Backslash::EscapesOrStays => match unescape(text) {
                 Some((bytes, length)) => {
                     word.extend_from_slice(&bytes);
                     Ok(&text[length..])

@@ -39,6 +39,11 @@ pub(super) fn span(text: &str) -> Option<u64> {
     parse(text, SECOND, MICROSECOND)
 }
 
+/// A time span in µs. A number without a unit is of microseconds.
+pub(super) fn span_in_us(text: &str) -> Option<u64> {
+    parse(text, MICROSECOND, MICROSECOND)
+}
+
 /// A time span in ns. A number without a unit is of nanoseconds.
 pub(super) fn span_in_ns(text: &str) -> Option<u64> {
     parse(text, NANOSECOND, NANOSECOND)
@@ -123,6 +128,7 @@ mod tests {
         assert_eq!(span("infinity "), Some(INFINITY));
         assert_eq!(span("0"), Some(0));
         assert_eq!(span("7µs"), Some(7));
+        assert_eq!(span_in_us("5 1ms"), Some(1005));
         assert_eq!(span_in_ns("5"), Some(5));
         assert_eq!(span_in_ns("1us"), Some(1000));
         for bad in ["", " ", "-1", "5.", "5. s", "1.2.3", "infinity 1", "x", "1x", "1ns", "18446744073709551615", "é"]
