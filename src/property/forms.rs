@@ -13,38 +13,50 @@ pub(super) fn text(field: &Field<'_>) -> Properties {
     field.set(field.value)
 }
 
+/// What a function reads, or the error that says what was expected.
+pub(super) fn checked<T: Into<Value>>(
+    field: &Field<'_>,
+    read: impl FnOnce(&str) -> Option<T>,
+    expected: &str,
+) -> Properties {
+    field.set(part(field, field.value, read, expected)?)
+}
+
+/// What a function reads from a part of the value, or the error that says what was expected.
+pub(super) fn part<T>(
+    field: &Field<'_>,
+    part: &str,
+    read: impl FnOnce(&str) -> Option<T>,
+    expected: &str,
+) -> Result<T> {
+    read(part).ok_or_else(|| field.refuse_part(part, expected))
+}
+
 pub(super) fn boolean(field: &Field<'_>) -> Properties {
-    let expected = "is not a boolean (expected yes, no, true, false, on, off, 1 or 0)";
-    let value = numbers::boolean(field.value).ok_or_else(|| field.refuse_part(field.value, expected))?;
-    field.set(value)
+    checked(field, numbers::boolean, "is not a boolean (expected yes, no, true, false, on, off, 1 or 0)")
 }
 
 /// A number of type `u`.
 pub(super) fn unsigned32(field: &Field<'_>) -> Properties {
-    let expected = "is not a whole number from 0 to 4294967295";
-    let value = numbers::unsigned32(field.value).ok_or_else(|| field.refuse_part(field.value, expected))?;
-    field.set(value)
+    checked(field, numbers::unsigned32, "is not a whole number from 0 to 4294967295")
 }
 
 /// A number of type `t`.
 pub(super) fn unsigned64(field: &Field<'_>) -> Properties {
-    let expected = "is not a whole number from 0 to 18446744073709551615";
-    let value = numbers::unsigned(field.value).ok_or_else(|| field.refuse_part(field.value, expected))?;
-    field.set(value)
+    checked(field, numbers::unsigned, WHOLE)
 }
+
+/// What a number of type `t` looks like, for errors.
+pub(super) const WHOLE: &str = "is not a whole number from 0 to 18446744073709551615";
 
 /// A number of type `i`.
 pub(super) fn signed32(field: &Field<'_>) -> Properties {
-    let expected = "is not a whole number from -2147483648 to 2147483647";
-    let value = numbers::signed32(field.value).ok_or_else(|| field.refuse_part(field.value, expected))?;
-    field.set(value)
+    checked(field, numbers::signed32, "is not a whole number from -2147483648 to 2147483647")
 }
 
 /// An access mode, type `u`.
 pub(super) fn mode(field: &Field<'_>) -> Properties {
-    let expected = "is not an access mode (expected octal digits, as 0755)";
-    let value = numbers::mode(field.value).ok_or_else(|| field.refuse_part(field.value, expected))?;
-    field.set(value)
+    checked(field, numbers::mode, "is not an access mode (expected octal digits, as 0755)")
 }
 
 /// What a size looks like, for errors.
@@ -52,14 +64,12 @@ pub(super) const SIZE: &str = "is not a size (expected a number with K, M, G, T,
 
 /// A number of bytes with K, M, G as powers of 1024, type `t`.
 pub(super) fn size(field: &Field<'_>) -> Properties {
-    let value = numbers::size(field.value).ok_or_else(|| field.refuse_part(field.value, SIZE))?;
-    field.set(value)
+    checked(field, numbers::size, SIZE)
 }
 
 /// A time span, type `t`: the setting `…Sec` is the property `…USec`.
 pub(super) fn seconds(field: &Field<'_>) -> Properties {
-    let value = time::span(field.value).ok_or_else(|| field.refuse_part(field.value, time::SPAN))?;
-    field.set_as(in_microseconds(field.name), value)
+    field.set_as(in_microseconds(field.name), part(field, field.value, time::span, time::SPAN)?)
 }
 
 /// As [`seconds`], where 0 is another way to say `infinity`.
@@ -68,6 +78,11 @@ pub(super) fn seconds_or_infinity(field: &Field<'_>) -> Properties {
         Some(0) => field.set_as(in_microseconds(field.name), time::INFINITY),
         _ => seconds(field),
     }
+}
+
+/// As [`seconds`], where an empty value is another way to say `infinity`.
+pub(super) fn seconds_or_unset(field: &Field<'_>) -> Properties {
+    if field.value.is_empty() { field.set_as(in_microseconds(field.name), time::INFINITY) } else { seconds(field) }
 }
 
 /// The name of the property for the setting `…Sec`.

@@ -3,26 +3,38 @@
 //! Each manual page has a file with a table, from the name of a setting to the function that reads its value. What the
 //! values have in common is in `forms`, on top of `numbers`, `time` and `split`.
 
+/// A [`Table`]: each form with the names of the settings that have it.
+macro_rules! table {
+    ($($form:path: $($name:literal)*;)*) => { &[$($(($name, $form),)*)*] };
+}
+
+mod conditions;
 mod cpus;
 mod decode;
+mod devices;
 mod exec;
+mod exec_line;
+mod exit_status;
 mod field;
 mod forms;
 mod kill;
+mod network;
 mod numbers;
+mod open_file;
 mod path;
 mod resource_control;
 mod scope;
 mod service;
 mod settle;
+mod signals;
 mod socket;
 mod split;
+#[cfg(test)]
+mod tests;
 mod time;
 mod timer;
 mod unit;
 mod unit_type;
-#[cfg(test)]
-mod wire;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -41,6 +53,8 @@ pub(crate) enum Property {
     Set(Cow<'static, str>, Value),
     /// One that is sent in one way to managers from this version on, and in another to those before.
     Since(u32, (Cow<'static, str>, Value), (Cow<'static, str>, Value)),
+    /// One that managers from this version on do not have any more: it is sent to those before only.
+    Before(u32, Cow<'static, str>, Value),
     /// A setting that no table has: the manager is asked for its type when it is sent.
     Unknown { name: String, text: String },
 }
@@ -90,7 +104,7 @@ pub(crate) fn given(name: String, value: Value) -> Result<Property> {
 /// Whatever a value became, D-Bus can carry it.
 fn sendable(field: &Field<'_>, properties: Vec<Property>) -> Result<Vec<Property>> {
     let values = properties.iter().flat_map(|property| match property {
-        Property::Set(_, value) => [Some(value), None],
+        Property::Set(_, value) | Property::Before(_, _, value) => [Some(value), None],
         Property::Since(_, (_, now), (_, before)) => [Some(now), Some(before)],
         Property::Unknown { .. } => [None, None],
     });
@@ -163,7 +177,7 @@ impl Properties {
     pub(crate) fn known(&self) -> impl DoubleEndedIterator<Item = (&str, &Value)> {
         self.list.iter().filter_map(|property| match property {
             Property::Set(name, value) | Property::Since(_, (name, value), _) => Some((&**name, value)),
-            Property::Unknown { .. } => None,
+            Property::Before(..) | Property::Unknown { .. } => None,
         })
     }
 
@@ -180,7 +194,9 @@ impl Properties {
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.list.iter().map(|property| match property {
-            Property::Set(name, _) | Property::Since(_, (name, _), _) => format!("{name}=…"),
+            Property::Set(name, _) | Property::Since(_, (name, _), _) | Property::Before(_, name, _) => {
+                format!("{name}=…")
+            }
             Property::Unknown { name, .. } => format!("{name}=…"),
         });
         f.debug_list().entries(names).finish()

@@ -14,10 +14,8 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 
 /// A number of at most `u64`: decimal, or with a prefix hexadecimal (`0x`), octal (`0o` or `0`) or binary (`0b`).
 pub(super) fn unsigned(text: &str) -> Option<u64> {
-    match integer(text)? {
-        (true, 1..) => None,
-        (_, magnitude) => Some(magnitude),
-    }
+    let (is_negative, number) = integer(text)?;
+    (!is_negative || number == 0).then_some(number)
 }
 
 /// As [`unsigned`], but of at most `u32`.
@@ -25,11 +23,21 @@ pub(super) fn unsigned32(text: &str) -> Option<u32> {
     unsigned(text)?.try_into().ok()
 }
 
+/// As [`unsigned`], but of at most `u16`.
+pub(super) fn unsigned16(text: &str) -> Option<u16> {
+    unsigned(text)?.try_into().ok()
+}
+
+/// As [`unsigned`], but of at most `u8`.
+pub(super) fn unsigned8(text: &str) -> Option<u8> {
+    unsigned(text)?.try_into().ok()
+}
+
 /// As [`unsigned`], with a sign.
 pub(super) fn signed(text: &str) -> Option<i64> {
     match integer(text)? {
-        (true, magnitude) => 0i64.checked_sub_unsigned(magnitude),
-        (false, magnitude) => magnitude.try_into().ok(),
+        (true, number) => 0i64.checked_sub_unsigned(number),
+        (false, number) => number.try_into().ok(),
     }
 }
 
@@ -38,30 +46,42 @@ pub(super) fn signed32(text: &str) -> Option<i32> {
     signed(text)?.try_into().ok()
 }
 
-/// Whether a number is negative, and its magnitude. The sign stands behind `0b` and `0o`, but before `0x`.
+/// Whether there is a minus, and the number. What C does not know, `0b` and `0o`, stands before the sign.
 fn integer(text: &str) -> Option<(bool, u64)> {
-    let text = skip_blanks(text);
-    let (text, radix) = match text.as_bytes() {
-        [b'0', b'b' | b'B', ..] => (skip_blanks(&text[2..]), Some(2)),
-        [b'0', b'o' | b'O', ..] => (skip_blanks(&text[2..]), Some(8)),
-        _ => (text, None),
-    };
-    let negative = text.starts_with('-');
-    let text = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let (digits, radix) = match (radix, text.as_bytes()) {
-        (Some(radix), _) => (text, radix),
-        (None, [b'0', b'x' | b'X', ..]) => (&text[2..], 16),
-        (None, [b'0', _, ..]) => (&text[1..], 8),
-        (None, _) => (text, 10),
-    };
-    let valid = digits.chars().all(|digit| digit.is_digit(radix));
-    let magnitude = valid.then(|| u64::from_str_radix(digits, radix).ok()).flatten()?;
-    Some((negative, magnitude))
+    let text = text.trim_start_matches(is_blank);
+    match text.as_bytes() {
+        [b'0', b'b' | b'B', ..] => with_sign(&text[2..], |digits| in_radix(digits, 2)),
+        [b'0', b'o' | b'O', ..] => with_sign(&text[2..], |digits| in_radix(digits, 8)),
+        _ => with_sign(text, digits_as_in_c),
+    }
+}
+
+/// What the C library takes for a number: blanks of its own, a sign, and what `magnitude` reads.
+fn with_sign(text: &str, magnitude: impl Fn(&str) -> Option<u64>) -> Option<(bool, u64)> {
+    let text = text.trim_start_matches(is_c_blank);
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    Some((text.starts_with('-'), magnitude(digits)?))
+}
+
+/// Digits alone: decimal, hexadecimal after `0x`, octal after `0`.
+pub(super) fn digits_as_in_c(digits: &str) -> Option<u64> {
+    match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => in_radix(&digits[2..], 16),
+        [b'0', _, ..] => in_radix(&digits[1..], 8),
+        _ => in_radix(digits, 10),
+    }
+}
+
+fn in_radix(digits: &str, radix: u32) -> Option<u64> {
+    let valid = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    valid.then(|| u64::from_str_radix(digits, radix).ok()).flatten()
 }
 
 /// The access mode of a file: octal digits.
 pub(super) fn mode(text: &str) -> Option<u32> {
-    let digits = skip_blanks(text);
+    let text = text.trim_start_matches(is_blank);
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let digits = digits.strip_prefix("0o").unwrap_or(digits);
     let valid = digits.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     let mode = valid.then(|| u32::from_str_radix(digits, 8).ok()).flatten()?;
     (mode <= 0o7777).then_some(mode)
@@ -80,24 +100,19 @@ pub(super) fn size_si(text: &str) -> Option<u64> {
 
 /// Numbers with suffixes, of which each is smaller than the one before.
 fn sum(text: &str, suffixes: &[&str; 8], factors: [u64; 8]) -> Option<u64> {
-    let mut rest = text;
+    let mut rest = text.trim_start_matches(is_blank);
     let mut total = 0u64;
     let mut first = 0;
     loop {
-        rest = skip_blanks(rest);
-        rest = rest.strip_prefix('+').unwrap_or(rest);
-        let (whole, after) = digits(rest);
+        rest = rest.trim_start_matches(is_c_blank);
+        let (whole, after) = digits(rest.strip_prefix('+').unwrap_or(rest));
         let (fraction, after) = match after.strip_prefix('.') {
             Some(after) => digits(after),
             None => ("", after),
         };
-        if whole.is_empty() {
-            return None;
-        }
-        let after = skip_blanks(after);
+        let after = after.trim_start_matches(is_blank);
         let at = (first..suffixes.len()).find(|at| after.starts_with(suffixes[*at]))?;
-        let whole = whole.parse::<u64>().ok()?.checked_mul(factors[at])?;
-        total = total.checked_add(whole)?.checked_add(share(fraction, factors[at])?)?;
+        total = total.checked_add(times(whole.parse().ok()?, fraction, factors[at])?)?;
         rest = &after[suffixes[at].len()..];
         first = at + 1;
         if rest.is_empty() {
@@ -106,22 +121,31 @@ fn sum(text: &str, suffixes: &[&str; 8], factors: [u64; 8]) -> Option<u64> {
     }
 }
 
-/// So many tenths, hundredths, … of a number, rounded down.
-fn share(fraction: &str, of: u64) -> Option<u64> {
+/// A number with decimals times a factor. systemd reckons the decimals in floating point, and takes them for one when it
+/// looks whether the result is too large.
+fn times(whole: u64, fraction: &str, factor: u64) -> Option<u64> {
     if fraction.is_empty() {
-        return Some(0);
+        return whole.checked_mul(factor);
     }
     let digits: u64 = fraction.parse().ok()?;
-    let power = 10u128.checked_pow(fraction.len().try_into().ok()?)?;
-    u64::try_from(u128::from(digits) * u128::from(of) / power).ok()
+    let share = fraction.bytes().fold(digits as f64, |share, _| share / 10.0);
+    if whole.checked_add(u64::from(digits > 0))? > u64::MAX / factor {
+        return None;
+    }
+    (whole * factor).checked_add((share * factor as f64) as u64)
 }
 
 fn digits(text: &str) -> (&str, &str) {
     text.split_at(text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len()))
 }
 
-fn skip_blanks(text: &str) -> &str {
-    text.trim_start_matches(super::split::BLANKS.chars().collect::<Vec<_>>().as_slice())
+fn is_blank(c: char) -> bool {
+    super::split::BLANKS.contains(c)
+}
+
+/// What the C library skips before a number.
+fn is_c_blank(c: char) -> bool {
+    is_blank(c) || matches!(c, '\x0b' | '\x0c')
 }
 
 /// A share: `50%`, `12.5%`, `125‰`, `1250‱`, in hundredths of a percent, without an upper bound.
@@ -146,6 +170,12 @@ pub(super) fn permyriad(text: &str) -> Option<u32> {
     total.try_into().ok()
 }
 
+/// A share of at most everything, as a part of `u32::MAX`.
+pub(super) fn scale(text: &str) -> Option<u32> {
+    let permyriad = permyriad(text).filter(|permyriad| *permyriad <= 10_000)?;
+    u32::try_from((u64::from(permyriad) * u64::from(u32::MAX) + 5_000) / 10_000).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,16 +197,10 @@ mod tests {
         assert_eq!(unsigned("18446744073709551616"), None);
         assert_eq!(signed32("-2147483648"), Some(i32::MIN));
         assert_eq!(mode("0755"), Some(0o755));
-        assert_eq!(unsigned("-0"), Some(0));
-        assert_eq!(unsigned("0o+17"), Some(15));
-        assert_eq!(signed("0b -1"), Some(-1));
-        assert_eq!(signed("-0x10"), Some(-16));
-        for bad in ["", "-1", "1 ", "++1", "0x", "0x+1", "1.0", "é", "+0o1", "0b2", "0b0b1", "00x1", "0o", "08", "-"] {
+        for bad in ["", "-1", "1 ", "++1", "0x", "0x+1", "1.0", "é"] {
             assert_eq!(unsigned(bad), None, "{bad:?}");
         }
-        for bad in ["789", "+755", "0o755", "10000", ""] {
-            assert_eq!(mode(bad), None, "{bad:?}");
-        }
+        assert_eq!(mode("789"), None);
     }
 
     #[test]

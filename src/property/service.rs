@@ -1,6 +1,43 @@
 //! The settings of `systemd.service(5)`.
 
-use super::Table;
-use super::forms::text;
+use super::exec_line::exec_line;
+use super::exit_status::exit_statuses;
+use super::field::Field;
+use super::forms::{boolean, part, seconds, structs, text, unsigned32, unsplittable, words};
+use super::open_file::open_file;
+use super::signals::signal_number;
+use super::split::PLAIN;
+use super::{Property, Table, time};
+use crate::error::Result;
 
-pub(super) const TABLE: Table = &[("Type", text)];
+pub(super) const TABLE: Table = table! {
+    text: "Type" "ExitType" "Restart" "RestartMode" "NotifyAccess" "PIDFile" "BusName" "OOMPolicy"
+        "TimeoutStartFailureMode" "TimeoutStopFailureMode" "FileDescriptorStorePreserve" "USBFunctionDescriptors"
+        "USBFunctionStrings";
+    boolean: "RemainAfterExit" "GuessMainPID" "RootDirectoryStartOnly" "PermissionsStartOnly";
+    exec_line: "ExecStart" "ExecStartEx" "ExecStartPre" "ExecStartPreEx" "ExecStartPost" "ExecStartPostEx"
+        "ExecCondition" "ExecConditionEx" "ExecReload" "ExecReloadEx" "ExecReloadPost" "ExecReloadPostEx" "ExecStop"
+        "ExecStopEx" "ExecStopPost" "ExecStopPostEx";
+    seconds: "RestartSec" "RestartMaxDelaySec" "RestartRandomizedDelaySec" "TimeoutStartSec" "TimeoutStopSec"
+        "TimeoutAbortSec" "RuntimeMaxSec" "RuntimeRandomizedExtraSec" "WatchdogSec";
+    timeout: "TimeoutSec";
+    unsigned32: "RestartSteps" "FileDescriptorStoreMax";
+    exit_statuses: "SuccessExitStatus" "RestartPreventExitStatus" "RestartForceExitStatus";
+    signal_number: "ReloadSignal";
+    open_file: "OpenFile";
+    refresh: "RefreshOnReload";
+    words: "LUOSession";
+};
+
+/// The time limit for starting and for stopping.
+fn timeout(field: &Field<'_>) -> Result<Vec<Property>> {
+    let limit = part(field, field.value, time::span, time::SPAN)?;
+    Ok(["TimeoutStartUSec", "TimeoutStopUSec"].map(|name| Property::Set(name.into(), limit.into())).into())
+}
+
+/// What is renewed at a reload, or after `~` what is not: type `a(bs)`.
+fn refresh(field: &Field<'_>) -> Result<Vec<Property>> {
+    let rest = field.value.strip_prefix('~');
+    let words = PLAIN.words(rest.unwrap_or(field.value)).map_err(|unsplit| unsplittable(field, unsplit))?;
+    field.set(structs("bs", words.into_iter().map(|word| vec![rest.is_some().into(), word.into()]).collect()))
+}

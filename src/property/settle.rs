@@ -34,6 +34,8 @@ pub(crate) async fn settle<'a>(list: &'a [Property], suffix: &str, manager: &Man
                 let (name, value) = if manager.version().await? >= *version { now } else { before };
                 (Cow::Borrowed(&**name), Cow::Borrowed(value))
             }
+            Property::Before(version, ..) if manager.version().await? >= *version => continue,
+            Property::Before(_, name, value) => (Cow::Borrowed(&**name), Cow::Borrowed(value)),
             Property::Unknown { name, text } => {
                 let field = Field::new(name, text);
                 let types = manager.types(suffix).await?;
