@@ -541,7 +541,7 @@ impl Drop for Message<'_> {
 }
 
 /// systemd takes a text with a noncharacter of Unicode for malformed, though D-Bus allows it.
-fn refuse_noncharacters(text: &str) -> Result<()> {
+pub(super) fn refuse_noncharacters(text: &str) -> Result<()> {
     let found = text.chars().find(|c| matches!(*c, '\u{fdd0}'..='\u{fdef}') || *c as u32 & 0xfffe == 0xfffe);
     match found {
         None => Ok(()),

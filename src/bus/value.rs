@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use super::message::{Container, Message, refuse_nul};
+use super::message::{Container, Message, refuse_noncharacters, refuse_nul};
 use super::signature::Signature;
 use crate::error::{Error, Result};
 
@@ -95,11 +95,14 @@ impl Value {
         to.push(code);
     }
 
-    /// Whether it can be sent: arrays hold what they say, text has no NUL byte, and the type is a valid one.
+    /// Whether it can be sent: arrays hold what they say, text is text that systemd reads, and the type is a valid one.
     pub(crate) fn check(&self) -> Result<()> {
         self.checked_signature()?;
         match self {
-            Value::Str(text) | Value::ObjectPath(text) | Value::Signature(text) => refuse_nul(text),
+            Value::Str(text) | Value::ObjectPath(text) | Value::Signature(text) => {
+                refuse_nul(text)?;
+                refuse_noncharacters(text)
+            }
             Value::Array(element, values) => values.iter().try_for_each(|value| value.fits(element)?.check()),
             Value::Dict(key, value, entries) => entries.iter().try_for_each(|(k, v)| {
                 k.fits(key)?.check()?;

@@ -178,10 +178,16 @@ pub(super) fn unescape(text: &str) -> Option<(Vec<u8>, usize)> {
         quoted @ (b'\\' | b'"' | b'\'') => one(quoted),
         b'x' => byte(digits(1, 2, 16)?),
         b'u' => character(digits(1, 4, 16)?),
-        b'U' => character(digits(1, 8, 16)?),
+        // Only this long form is refused for a code point that stands for no character.
+        b'U' => character(digits(1, 8, 16).filter(|(number, _)| !is_noncharacter(*number))?),
         b'0'..=b'7' => byte(digits(0, 3, 8)?),
         _ => None,
     }
+}
+
+/// The Unicode Standard, 23.7.
+fn is_noncharacter(number: u32) -> bool {
+    matches!(number, 0xfdd0..=0xfdef) || number & 0xfffe == 0xfffe
 }
 
 #[cfg(test)]
@@ -206,6 +212,11 @@ mod tests {
         assert_eq!(ESCAPED.words(r"\x00"), Err(Unsplit::Escape));
         assert_eq!(ESCAPED.words(r"\xff"), Err(Unsplit::Text));
         assert_eq!(ESCAPED.words(r"\ud800"), Err(Unsplit::Escape));
+        assert_eq!(ESCAPED.words(r"\U0001ffff"), Err(Unsplit::Escape));
+        assert_eq!(ESCAPED.words(r"\U0001f600\uffff").unwrap(), ["\u{1f600}\u{ffff}"]);
+        let options = PLAIN.separators(":").backslash(Backslash::EscapesAndSeparators);
+        assert_eq!(options.words(r"a\:b\x3a:::c:").unwrap(), ["a:b:", "c"]);
+        assert_eq!(options.words(r"a\ b"), Err(Unsplit::Escape));
         assert_eq!(ESCAPED.backslash(Backslash::EscapesOrStays).words(r"a\q\n\").unwrap(), ["a\\q\n\\"]);
         assert_eq!(QUOTED.backslash(Backslash::Stays).words(r"a\ b").unwrap(), ["a\\", "b"]);
     }

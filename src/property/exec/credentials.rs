@@ -72,3 +72,48 @@ fn data(field: &Field<'_>, decode: impl Fn(&str) -> Option<Vec<u8>>, wrong: &str
     }
     field.set(array("(say)", entries))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{refused, sent, sent_to};
+
+    #[test]
+    fn set() {
+        assert_eq!(sent(r"SetCredential=a:b\n\x00: c"), "SetCredential=(say)[('a' [98, 10, 0, 58, 32, 99])]");
+        assert_eq!(sent(r"SetCredential=a\:b:"), "SetCredential=(say)[('a:b' [])]");
+        assert_eq!(sent("SetCredential="), "SetCredential=(say)[]");
+        assert_eq!(sent("SetCredentialEncrypted=a:AA EC"), "SetCredentialEncrypted=(say)[('a' [0, 1, 2])]");
+    }
+
+    #[test]
+    fn no_error_shows_a_secret() {
+        for name in ["SetCredential", "SetCredentialEncrypted"] {
+            for value in ["hush", r"a:hush!\q", r"hush\"] {
+                let error = refused(&format!("{name}={value}"));
+                assert!(error.starts_with(&format!("{name}=…: ")) && !error.contains("hush"), "{error}");
+            }
+        }
+        assert_eq!(refused("SetCredential=a"), "SetCredential=…: has no \":\" (expected NAME:DATA)");
+    }
+
+    #[test]
+    fn load() {
+        assert_eq!(sent("LoadCredential=a:/b:c"), "LoadCredential=(ss)[('a' '/b:c')]");
+        assert_eq!(sent("LoadCredentialEncrypted=a"), "LoadCredentialEncrypted=(ss)[('a' 'a')]");
+        assert_eq!(sent("LoadCredential=a:"), "LoadCredential=(ss)[('a' 'a:')]");
+        assert_eq!(sent("LoadCredential="), "LoadCredential=(ss)[]");
+        assert!(refused("LoadCredential=a\\").contains("backslash"));
+    }
+
+    #[test]
+    fn import() {
+        assert_eq!(sent("ImportCredential=a.*"), "ImportCredential=s['a.*']");
+        assert_eq!(sent("ImportCredential=a.*:b"), "ImportCredentialEx=(ss)[('a.*' 'b')]");
+        assert_eq!(sent("ImportCredential=a:"), "ImportCredentialEx=(ss)[('a' '')]");
+        assert_eq!(sent(r"ImportCredential=a\:b"), r"ImportCredential=s['a\:b']");
+        assert_eq!(sent("ImportCredential="), "ImportCredential=s[]");
+        assert_eq!(sent("ImportCredentialEx=a"), "ImportCredential=s['a']");
+        assert_eq!(sent_to(257, "ImportCredentialEx=a"), "ImportCredentialEx=(ss)[('a' '')]");
+        assert_eq!(sent_to(257, "ImportCredentialEx="), "ImportCredentialEx=(ss)[]");
+    }
+}

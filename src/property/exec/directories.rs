@@ -75,3 +75,49 @@ pub(super) fn quota(field: &Field<'_>) -> Properties {
     let expected = "is not a quota (expected a number with K, M, G, T, P or E, a percentage up to 100%, or \"off\")";
     set(numbers::size(field.value).ok_or_else(|| field.refuse_part(field.value, expected))?, u32::MAX, "yes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{refused, sent};
+    use super::*;
+
+    #[test]
+    fn directories_and_links() {
+        let sent_for = "StateDirectory=s['a'];StateDirectorySymlink=(sst)[('b' 'c' t0) ('d' 'e' t1) ('f' '' t1)]";
+        assert_eq!(sent("StateDirectory=a b:c d:e:ro f::ro"), sent_for);
+        assert_eq!(sent("CacheDirectory=\"a b:c\""), "CacheDirectorySymlink=(sst)[('a b' 'c' t0)]");
+        assert_eq!(sent("LogsDirectory="), "");
+        assert_eq!(sent("RuntimeDirectory=a:::"), "RuntimeDirectory=s['a']");
+        assert_eq!(sent("ConfigurationDirectory=a:b"), "ConfigurationDirectory=s['a:b']");
+        let error = refused("StateDirectory=a:b:rw");
+        assert_eq!(error, r#"StateDirectory=a:b:rw: "rw" is not what a directory can be (expected "ro")"#);
+        assert!(refused("StateDirectory=\"a:'b\"").contains("quote"));
+    }
+
+    #[test]
+    fn paths_are_simplified() {
+        let cases =
+            [("a//b/", "a/b"), ("./a/.", "a"), (".", "."), ("./", "."), ("", ""), ("//", "/"), ("/a/../b", "/a/../b")];
+        for (path, simple) in cases.into_iter().chain([("/..", "/"), ("..", ".."), ("/./../a", "/a")]) {
+            assert_eq!(simplified(path), simple, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn quotas() {
+        let none = u64::MAX;
+        assert_eq!(sent("StateDirectoryQuota=1G 512M"), "StateDirectoryQuota=(t1610612736 u4294967295 'yes')");
+        assert_eq!(sent("CacheDirectoryQuota=10.55%"), format!("CacheDirectoryQuota=(t{none} u453119050 'yes')"));
+        assert_eq!(sent("LogsDirectoryQuota=100%"), format!("LogsDirectoryQuota=(t{none} u4294967295 'yes')"));
+        for off in ["", "off"] {
+            assert_eq!(
+                sent(&format!("LogsDirectoryQuota={off}")),
+                format!("LogsDirectoryQuota=(t{none} u4294967295 'no')")
+            );
+        }
+        for bad in ["no", "infinity", "101%", "0x5", "-1"] {
+            let error = refused(&format!("StateDirectoryQuota={bad}"));
+            assert!(error.contains(&format!("{bad:?} is not a quota")), "{error}");
+        }
+    }
+}

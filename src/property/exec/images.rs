@@ -83,3 +83,48 @@ pub(super) fn root_hash_signature(field: &Field<'_>) -> Properties {
     let expected = "is not a signature (expected \"base64:\" and base64, or an absolute path)";
     field.set(Value::Bytes(signature.ok_or_else(|| field.refuse_part(field.value, expected))?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{refused, sent};
+
+    #[test]
+    fn options_of_partitions() {
+        assert_eq!(sent("RootImageOptions=ro"), "RootImageOptions=(ss)[('root' 'ro')]");
+        assert_eq!(
+            sent(r#"RootImageOptions="root:a b" home:c\x20d ::"#),
+            "RootImageOptions=(ss)[('root' 'a b') ('home' 'c d')]"
+        );
+        assert_eq!(sent("RootImageOptions="), "RootImageOptions=(ss)[]");
+        let error = refused("RootImageOptions=root:a:b");
+        assert_eq!(error, r#"RootImageOptions=root:a:b: "root:a:b" is not PARTITION:OPTIONS"#);
+        assert!(refused(r"RootImageOptions=a\qb").contains("backslash"));
+    }
+
+    #[test]
+    fn images() {
+        assert_eq!(
+            sent(r"MountImages=-/a:/b:root:ro:usr:rw:x /c\:d:/e"),
+            "MountImages=(ssba(ss))[('/a' '/b' true (ss)[('root' 'ro') ('usr' 'rw') ('root' 'x')]) \
+             ('/c:d' '/e' false (ss)[])]"
+        );
+        assert_eq!(sent("MountImages="), "MountImages=(ssba(ss))[]");
+        assert!(refused("MountImages=/a").contains(r#""/a" does not say where the image is mounted"#));
+        assert_eq!(
+            sent("ExtensionImages=-/a /b:ro"),
+            "ExtensionImages=(sba(ss))[('/a' true (ss)[]) ('/b' false (ss)[('root' 'ro')])]"
+        );
+    }
+
+    #[test]
+    fn hashes() {
+        let hash = "RootHash=000102030405060708090a0b0c0d0e0F";
+        assert_eq!(sent(hash), "RootHash=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]");
+        assert_eq!(sent("RootHash=/a"), "RootHashPath='/a'");
+        assert_eq!(sent("RootHashSignature=/a b"), "RootHashSignaturePath='/a b'");
+        assert_eq!(sent("RootHashSignature=base64:AAEC"), "RootHashSignature=[0, 1, 2]");
+        for bad in ["RootHash=", "RootHash=00ff", "RootHash=a", "RootHashSignature=", "RootHashSignature=base64:A"] {
+            assert!(refused(bad).contains("(expected "), "{bad}");
+        }
+    }
+}

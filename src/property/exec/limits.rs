@@ -72,3 +72,58 @@ fn limit(field: &Field<'_>, read: impl Fn(&str) -> Option<u64>, expected: &str) 
         Property::Set(format!("{}Soft", field.name).into(), soft.into()),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{refused, sent};
+
+    /// The hard and the soft limit.
+    fn limits(assignment: &str) -> String {
+        let name = assignment.split_once('=').unwrap().0;
+        let sent = sent(assignment);
+        sent.replacen(&format!("{name}=t"), "", 1).replacen(&format!("{name}Soft=t"), "", 1)
+    }
+
+    #[test]
+    fn numbers_and_sizes() {
+        assert_eq!(sent("LimitNOFILE=10:20"), "LimitNOFILE=t20;LimitNOFILESoft=t10");
+        assert_eq!(limits("LimitNOFILE=010"), "8;8");
+        assert_eq!(limits("LimitNPROC=10:infinity"), "18446744073709551615;10");
+        assert_eq!(limits("LimitAS=1.5K:1G 1M"), "1074790400;1536");
+        assert_eq!(limits("LimitAS=10:20:"), "20;10");
+        for bad in ["", "x", "10:", ":10", "10::20", "-1", "1K", "18446744073709551615", "10 ", "Infinity"] {
+            let error = refused(&format!("LimitNOFILE={bad}"));
+            assert!(error.contains(r#"is not a limit (expected a whole number or "infinity")"#), "{error}");
+        }
+        assert_eq!(
+            refused("LimitNOFILE=x"),
+            r#"LimitNOFILE=x: "x" is not a limit (expected a whole number or "infinity")"#
+        );
+        assert!(refused("LimitAS=18446744073709551615").contains("K, M, G"));
+    }
+
+    #[test]
+    fn the_soft_limit_is_not_above_the_hard_one() {
+        assert!(refused("LimitNOFILE=20:10").contains("soft limit above the hard one"));
+        assert!(refused("LimitCPU=infinity:1").contains("soft limit above the hard one"));
+        assert!(refused("LimitNOFILE=1:2:3").contains("more than two limits"));
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(limits("LimitCPU=500ms:1min 1us"), "61;1");
+        assert_eq!(limits("LimitCPU=infinity"), "18446744073709551615;18446744073709551615");
+        assert_eq!(limits("LimitRTTIME=5:5ms"), "5000;5");
+        assert!(refused("LimitCPU=x").contains("is not a time span"));
+        assert!(refused("LimitRTTIME=1ns").contains("microseconds where there is no unit"));
+    }
+
+    #[test]
+    fn nice_levels() {
+        assert_eq!(limits("LimitNICE=+5:-20"), "40;15");
+        assert_eq!(limits("LimitNICE=40"), "40;40");
+        for bad in ["41", "-21", "+20", "infinity", "+", "--5", "é"] {
+            assert!(refused(&format!("LimitNICE={bad}")).contains("-20 to +19"), "{bad}");
+        }
+    }
+}

@@ -257,3 +257,119 @@ fn protect_hostname(field: &Field<'_>) -> Properties {
     };
     field.set_as("ProtectHostnameEx", Value::Struct(vec![word.into(), host.into()]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{UnitType, read};
+    use super::*;
+
+    /// What an assignment becomes, as text: `Name=Value;Name=Value`, for this version of systemd.
+    pub(super) fn sent_to(version: u32, assignment: &str) -> String {
+        let properties = read(UnitType::Service, assignment).unwrap_or_else(|error| panic!("{error}"));
+        let sent = properties.iter().map(|property| match property {
+            Property::Set(name, value) => format!("{name}={}", shown(value)),
+            Property::Since(since, now, before) => {
+                let (name, value) = if version >= *since { now } else { before };
+                format!("{name}={}", shown(value))
+            }
+            Property::Unknown { name, .. } => panic!("{name} is not known"),
+        });
+        sent.collect::<Vec<_>>().join(";")
+    }
+
+    pub(super) fn sent(assignment: &str) -> String {
+        sent_to(262, assignment)
+    }
+
+    fn shown(value: &Value) -> String {
+        let list = |values: &[Value]| values.iter().map(shown).collect::<Vec<_>>().join(" ");
+        match value {
+            Value::Bool(value) => value.to_string(),
+            Value::I32(value) => format!("i{value}"),
+            Value::U32(value) => format!("u{value}"),
+            Value::U64(value) => format!("t{value}"),
+            Value::Str(text) => format!("'{text}'"),
+            Value::Bytes(bytes) => format!("{bytes:?}"),
+            Value::Array(element, values) => format!("{element}[{}]", list(values)),
+            Value::Struct(values) => format!("({})", list(values)),
+            other => panic!("{other:?} is in no property"),
+        }
+    }
+
+    /// The whole text of the error for an assignment.
+    pub(super) fn refused(assignment: &str) -> String {
+        match read(UnitType::Service, assignment) {
+            Err(error) => error.to_string(),
+            Ok(properties) => panic!("{assignment} is not refused: {properties:?}"),
+        }
+    }
+
+    #[test]
+    fn every_setting_has_one_entry() {
+        let mut names: Vec<_> = TABLE.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    }
+
+    #[test]
+    fn no_value_makes_a_setting_panic() {
+        let values = [
+            "", " ", "\\", "\"", "'", "~", "-", "+", ":", "::", ":::", "é", "\\é", "-é:é", "~é", "\\x", "\\u00", "\\U",
+            "=", "base64:", "base64:=", "fd:", "0x", "0b", "%", "5.%", "‰", "a:b:ro:c", "-:-:-", "\u{a0}", "00é", "1é",
+        ];
+        for (name, _) in TABLE {
+            for value in values {
+                if let Err(error) = read(UnitType::Service, &format!("{name}={value}")) {
+                    assert!(error.to_string().starts_with(&format!("{name}=")), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn text_goes_as_it_is() {
+        assert_eq!(sent("User="), "User=''");
+        assert_eq!(sent(r#"WorkingDirectory=-~ "/a//../b\"#), r#"WorkingDirectory='-~ "/a//../b\'"#);
+        assert_eq!(sent("AppArmorProfile=-a b"), "AppArmorProfile=(true 'a b')");
+        assert_eq!(sent("SmackProcessLabel="), "SmackProcessLabel=(false '')");
+        assert!(refused("User=\u{ffff}").contains("D-Bus cannot carry"));
+        assert!(refused("User=a\0b").contains("NUL"));
+    }
+
+    #[test]
+    fn lists_of_words() {
+        assert_eq!(sent(r#"ReadOnlyPaths=-/a +/b "-/c d""#), "ReadOnlyPaths=s['-/a' '+/b' '-/c d']");
+        assert_eq!(sent("ReadOnlyPaths="), "ReadOnlyPaths=s[]");
+        assert_eq!(sent(r#"Environment=A="b c" D=\x41"#), "Environment=s['A=b c' 'D=A']");
+        assert_eq!(sent(r#"ExecSearchPath=/a:/b "/c:d""#), "ExecSearchPath=s['/a' '/b' '/c:d']");
+        assert_eq!(refused("ReadOnlyPaths=\"/a"), r#"ReadOnlyPaths="/a: "\"/a" has a quote that is not closed"#);
+        let error = refused(r#"Environment=HUSH="hush"#);
+        assert!(!error.contains("hush") && error.contains("quote"), "{error}");
+    }
+
+    #[test]
+    fn environment_files() {
+        assert_eq!(sent("EnvironmentFile=-/a b"), "EnvironmentFiles=(sb)[('/a b' true)]");
+        assert_eq!(sent("EnvironmentFile="), "EnvironmentFiles=(sb)[]");
+    }
+
+    #[test]
+    fn booleans_that_have_become_more() {
+        assert_eq!(sent("PrivateTmp=yes"), "PrivateTmp=true");
+        assert_eq!(sent("PrivateTmp=disconnected"), "PrivateTmpEx='disconnected'");
+        assert_eq!(sent("PrivateUsersEx=on"), "PrivateUsers=true");
+        assert_eq!(sent_to(257, "PrivateUsersEx=on"), "PrivateUsersEx='on'");
+        assert_eq!(sent("ProtectHostname=0"), "ProtectHostname=false");
+        assert_eq!(sent("ProtectHostname=private:a:b"), "ProtectHostnameEx=('private' 'a:b')");
+        assert_eq!(sent("ProtectHostname=private"), "ProtectHostnameEx=('private' '')");
+        let error = refused("ProtectHostname=private:");
+        assert_eq!(error, "ProtectHostname=private:: has no host name behind its \":\"");
+    }
+
+    #[test]
+    fn time_spans() {
+        assert_eq!(sent("TimerSlackNSec=1.5us"), "TimerSlackNSec=t1500");
+        assert_eq!(sent("LogRateLimitIntervalSec=5ms"), "LogRateLimitIntervalUSec=t5000");
+        assert!(refused("TimerSlackNSec=x").contains("is not a time span"));
+    }
+}

@@ -63,3 +63,47 @@ pub(super) fn flags(field: &Field<'_>) -> Properties {
     let flags = [("shared", 1 << 20), ("slave", 1 << 19), ("private", 1 << 18)];
     field.set(u64::from(names::number(field, &flags, None)?.unsigned_abs()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{refused, sent};
+
+    #[test]
+    fn bind_mounts() {
+        assert_eq!(
+            sent("BindPaths=-/a:/b:norbind /c"),
+            "BindPaths=(ssbt)[('/a' '/b' true t0) ('/c' '/c' false t16384)]"
+        );
+        assert_eq!(
+            sent(r#"BindReadOnlyPaths="/a b":/c:rbind  /d:"#),
+            "BindReadOnlyPaths=(ssbt)[('/a b' '/c' false t16384) ('/d' '' false t16384)]"
+        );
+        assert_eq!(
+            sent("BindPaths=/a  /b"),
+            "BindPaths=(ssbt)[('/a' '/a' false t16384) ('' '' false t16384) ('/b' '/b' false t16384)]"
+        );
+        // That is what systemd-run sends.
+        assert_eq!(sent("BindPaths="), "BindPaths=(ssbt)[('' '' false t16384)]");
+        assert_eq!(sent("BindPaths=/a:/b:rbind "), "BindPaths=(ssbt)[('/a' '/b' false t16384)]");
+        assert!(refused("BindPaths=/a:/b:ro").contains(r#""ro" is not an option of a bind mount"#));
+        assert!(refused("BindPaths=/a:/b: /c").contains(r#""/c" is not an option"#));
+        assert!(refused("BindPaths=/a:\"/b").contains("quote"));
+    }
+
+    #[test]
+    fn temporary_file_systems() {
+        assert_eq!(
+            sent(r#"TemporaryFileSystem=/a:ro,size=1M "/b c:x:y" /d"#),
+            "TemporaryFileSystem=(ss)[('/a' 'ro,size=1M') ('/b c' 'x:y') ('/d' '')]"
+        );
+        assert_eq!(sent("TemporaryFileSystem="), "TemporaryFileSystem=(ss)[]");
+        assert!(refused("TemporaryFileSystem=/a\\").contains("backslash"));
+    }
+
+    #[test]
+    fn propagation() {
+        assert_eq!(sent("MountFlags=slave"), "MountFlags=t524288");
+        assert_eq!(sent("MountFlags="), "MountFlags=t0");
+        assert_eq!(refused("MountFlags=1"), r#"MountFlags=1: "1" is not one of shared, slave, private"#);
+    }
+}

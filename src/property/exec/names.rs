@@ -78,3 +78,38 @@ pub(super) fn error_number(field: &Field<'_>) -> Properties {
     let expected = "is not an error (expected a name as EPERM, a number from 0 to 4095, or \"kill\")";
     field.set(number.ok_or_else(|| field.refuse_part(field.value, expected))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{refused, sent};
+
+    #[test]
+    fn levels_and_facilities() {
+        assert_eq!(sent("LogLevelMax=debug"), "LogLevelMax=i7");
+        assert_eq!(sent("SyslogLevel=07"), "SyslogLevel=i7");
+        assert_eq!(sent("SyslogFacility=local7"), "SyslogFacility=i23");
+        assert_eq!(sent("SyslogFacility=127"), "SyslogFacility=i127");
+        for bad in ["LogLevelMax=8", "LogLevelMax=Info", "LogLevelMax=", "SyslogFacility=128", "SyslogFacility=local8"]
+        {
+            assert!(refused(bad).contains("is not one of "), "{bad}");
+        }
+        assert_eq!(
+            refused("LogLevelMax=warn"),
+            "LogLevelMax=warn: \"warn\" is not one of emerg, alert, crit, err, warning, notice, info, debug, or a number \
+             from 0 to 7"
+        );
+    }
+
+    #[test]
+    fn errors() {
+        let cases = [("EPERM", 1), ("eperm", 1), ("ENOTSUP", 95), ("EWOULDBLOCK", 11), ("EDEADLOCK", 35), ("0x10", 16)];
+        for (name, number) in
+            cases.into_iter().chain([("EHWPOISON", 133), ("kill", i32::MAX - 1), ("0", 0), ("4095", 4095)])
+        {
+            assert_eq!(sent(&format!("SystemCallErrorNumber={name}")), format!("SystemCallErrorNumber=i{number}"));
+        }
+        for bad in ["", "KILL", "4096", "-1", "UnknownErrno", "EFOO", "2147483646"] {
+            assert!(refused(&format!("SystemCallErrorNumber={bad}")).contains("is not an error"), "{bad}");
+        }
+    }
+}

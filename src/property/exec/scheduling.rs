@@ -57,3 +57,36 @@ fn highest_node() -> u32 {
     let nodes = entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("node")?.parse().ok());
     nodes.filter(|node| *node <= cpus::HIGHEST).max().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{refused, sent};
+    use super::*;
+
+    #[test]
+    fn priorities_and_policies() {
+        assert_eq!(sent("Nice=-20"), "Nice=i-20");
+        assert_eq!(sent("CPUSchedulingPolicy=rr"), "CPUSchedulingPolicy=i2");
+        assert_eq!(sent("CPUSchedulingPolicy=ext"), "CPUSchedulingPolicy=i7");
+        assert_eq!(sent("IOSchedulingClass=idle"), "IOSchedulingClass=i3");
+        assert_eq!(sent("IOSchedulingPriority=7"), "IOSchedulingPriority=i7");
+        assert_eq!(sent("OOMScoreAdjust=-1001"), "OOMScoreAdjust=i-1001");
+        assert_eq!(sent("NUMAPolicy=weighted-interleave"), "NUMAPolicy=i6");
+        assert_eq!(refused("Nice=20"), r#"Nice=20: "20" is not a nice level (expected -20 to 19)"#);
+        for bad in ["CPUSchedulingPolicy=deadline", "IOSchedulingClass=8", "NUMAPolicy=3", "IOSchedulingPriority=8"] {
+            refused(bad);
+        }
+    }
+
+    #[test]
+    fn sets() {
+        assert_eq!(sent("CPUAffinity=0-3,8"), "CPUAffinity=[15, 1, 0, 0, 0, 0, 0, 0]");
+        assert_eq!(sent("CPUAffinity="), "CPUAffinity=[]");
+        assert_eq!(sent("CPUAffinity=numa"), "CPUAffinityFromNUMA=true");
+        let mut nodes = Vec::new();
+        cpus::insert(&mut nodes, 0, highest_node());
+        assert_eq!(sent("NUMAMask=all"), format!("NUMAMask={nodes:?}"));
+        assert!(refused("CPUAffinity=all").contains("is not a range of numbers"));
+        assert!(refused("NUMAMask=numa").contains("is not a range of numbers"));
+    }
+}

@@ -211,3 +211,69 @@ fn namespaces(field: &Field<'_>) -> Result<(bool, u64)> {
     }
     Ok((inverted, flags))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{refused, sent, sent_to};
+
+    fn capabilities(value: &str) -> u64 {
+        sent(&format!("CapabilityBoundingSet={value}")).rsplit_once('t').unwrap().1.parse().unwrap()
+    }
+
+    #[test]
+    fn names_allowed_and_refused() {
+        assert_eq!(sent("SystemCallFilter=~@mount:EPERM a"), "SystemCallFilter=(false s['@mount:EPERM' 'a'])");
+        assert_eq!(sent("RestrictAddressFamilies= ~AF_UNIX"), "RestrictAddressFamilies=(true s['~AF_UNIX'])");
+        assert_eq!(sent("RestrictFileSystems="), "RestrictFileSystems=(true s[])");
+        assert!(refused("SystemCallFilter=~a \"b").contains("quote"));
+    }
+
+    #[test]
+    fn capabilities_by_name_and_number() {
+        assert_eq!(capabilities("CAP_CHOWN cap_kill"), 0x21);
+        assert_eq!(capabilities("~CAP_CHOWN"), !1);
+        assert_eq!(capabilities("~"), !0);
+        assert_eq!(capabilities(""), 0);
+        assert_eq!(capabilities("CAP_CHECKPOINT_RESTORE 62"), 1 << 40 | 1 << 62);
+        assert_eq!(capabilities("CAP_BOGUS chown 63 é CAP_é"), 0);
+        // What is not closed.
+        assert_eq!(capabilities("CAP_KILL \"CAP_CHOWN"), 0x21);
+        assert_eq!(capabilities("CAP_KILL 'CAP_CHOWN\\"), 0x21);
+        assert_eq!(capabilities("\"CAP_CHOWN CAP_KILL"), 0);
+    }
+
+    #[test]
+    fn secure_bits() {
+        assert_eq!(sent("SecureBits=keep-caps bogus 'noroot'"), "SecureBits=i17");
+        assert_eq!(sent("SecureBits=keep-caps \"noroot"), "SecureBits=i16");
+        assert_eq!(sent("SecureBits="), "SecureBits=i0");
+    }
+
+    #[test]
+    fn coredump_filters() {
+        assert_eq!(sent("CoredumpFilter=default 0x80"), "CoredumpFilter=t179");
+        assert_eq!(sent("CoredumpFilter=all"), "CoredumpFilter=t4294967295");
+        assert_eq!(sent("CoredumpFilter=shared-dax -0 A"), "CoredumpFilter=t266");
+        for bad in ["bogus", "\"default\"", "-1", "0o7", "10000000000000000", "é"] {
+            assert!(refused(&format!("CoredumpFilter={bad}")).contains("is not what a core dump can hold"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn namespaces() {
+        assert_eq!(sent("RestrictNamespaces=yes"), "RestrictNamespaces=t0");
+        assert_eq!(sent("RestrictNamespaces=no"), "RestrictNamespaces=t2114060416");
+        assert_eq!(sent_to(257, "RestrictNamespaces=no"), "RestrictNamespaces=t2114060288");
+        assert_eq!(sent("RestrictNamespaces=cgroup time"), "RestrictNamespaces=t33554560");
+        assert_eq!(sent("RestrictNamespaces=~user net"), "RestrictNamespaces=t771883136");
+        assert_eq!(sent_to(252, "RestrictNamespaces=~time"), "RestrictNamespaces=t2114060288");
+        assert_eq!(sent("DelegateNamespaces=yes"), "DelegateNamespaces=t1845624960");
+        assert_eq!(sent("DelegateNamespaces=~mnt"), "DelegateNamespaces=t1845493888");
+        assert_eq!(sent("DelegateNamespaces=user"), "DelegateNamespaces=t268435456");
+        assert_eq!(
+            refused("RestrictNamespaces=~bogus"),
+            "RestrictNamespaces=~bogus: \"bogus\" is not a boolean or a namespace (cgroup, ipc, net, mnt, pid, user, uts, \
+             time)"
+        );
+    }
+}

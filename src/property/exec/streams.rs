@@ -55,3 +55,37 @@ pub(super) fn log_filter(field: &Field<'_>) -> Properties {
     let name = field.name.to_owned();
     Ok(vec![Property::Since(AFTER_257, (name.clone().into(), structs("bs", Vec::new())), (name.into(), pattern))])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{refused, sent, sent_to};
+
+    #[test]
+    fn streams() {
+        assert_eq!(sent("StandardInput=fd:a"), "StandardInputFileDescriptorName='a'");
+        assert_eq!(sent("StandardOutput=file:/a b"), "StandardOutputFile='/a b'");
+        assert_eq!(sent("StandardError=append:/a"), "StandardErrorFileToAppend='/a'");
+        assert_eq!(sent("StandardOutput=truncate:"), "StandardOutputFileToTruncate=''");
+        assert_eq!(sent("StandardOutput=journal"), "StandardOutput='journal'");
+    }
+
+    #[test]
+    fn input() {
+        assert_eq!(sent(r"StandardInputText=a\n\xff"), "StandardInputData=[97, 10, 255, 10]");
+        assert_eq!(sent("StandardInputText="), "StandardInputData=[10]");
+        assert_eq!(sent("StandardInputData=AAEC"), "StandardInputData=[0, 1, 2]");
+        assert_eq!(sent("StandardInputData="), "StandardInputData=[]");
+        for bad in [r"StandardInputText=hush\", r"StandardInputText=hush\x00", "StandardInputData=hus"] {
+            let error = refused(bad);
+            assert!(!error.contains("hus"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_log() {
+        assert_eq!(sent("LogExtraFields=A=b c"), "LogExtraFields=ay[[65, 61, 98, 32, 99]]");
+        assert_eq!(sent("LogFilterPatterns=~a b"), "LogFilterPatterns=(bs)[(false 'a b')]");
+        assert_eq!(sent("LogFilterPatterns="), "LogFilterPatterns=(bs)[]");
+        assert_eq!(sent_to(257, "LogFilterPatterns="), "LogFilterPatterns=(bs)[(true '')]");
+    }
+}
