@@ -111,7 +111,10 @@ mod property;
 mod unit;
 
 pub use bus::{Signature, Value};
-pub use command::{Command, Exec, ExitType, KillMode, Output, ProtectHome, ProtectSystem, Restart, ServiceType, Stdio};
+pub use command::{
+    Command, Exec, ExitType, KillMode, Output, ProtectHome, ProtectSystem, Restart, Scope, ScopeCommand, Scoped,
+    ServiceType, Stdio,
+};
 pub use error::{Error, Result};
 pub use manager::{JobMode, Manager, ManagerBuilder, Transport};
 pub use property::{Properties, UnitType};

@@ -1,6 +1,7 @@
 //! The environment variables of a command.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 
 /// What is set and what is taken away.
 #[derive(Clone, Default)]
@@ -42,6 +43,27 @@ impl Environment {
         self.variables.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={value}")))
     }
 
+    /// What a child has that would inherit `own`, but for what is overridden by `of_user`. Where all was taken away, only
+    /// what was set.
+    pub fn of_child(
+        &self,
+        own: impl IntoIterator<Item = (OsString, OsString)>,
+        of_user: Vec<(OsString, OsString)>,
+    ) -> Vec<(OsString, OsString)> {
+        let mut all: BTreeMap<OsString, OsString> = BTreeMap::new();
+        if !self.cleared {
+            all.extend(own);
+            all.extend(of_user);
+        }
+        for (name, value) in &self.variables {
+            match value {
+                Some(value) => drop(all.insert(name.into(), value.into())),
+                None => drop(all.remove(OsStr::new(name))),
+            }
+        }
+        all.into_iter().collect()
+    }
+
     /// The names that are taken away, where the manager has these in its own environment.
     pub fn unset_names(&self, of_manager: Vec<String>) -> Vec<String> {
         let removed = self.variables.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name.clone());
@@ -59,6 +81,20 @@ impl Environment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_inherits_what_is_not_changed() {
+        let pair = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
+        let own = || [pair("HOME", "/root"), pair("KEPT", "1"), pair("GONE", "1"), pair("SET", "1")];
+        let mut environment = Environment::default();
+        environment.set("SET".into(), "2".into());
+        environment.unset("GONE".into());
+        let all = environment.of_child(own(), vec![pair("HOME", "/home/x"), pair("SET", "0")]);
+        assert_eq!(all, [pair("HOME", "/home/x"), pair("KEPT", "1"), pair("SET", "2")]);
+        environment.clear();
+        environment.set("A".into(), "b".into());
+        assert_eq!(environment.of_child(own(), vec![pair("HOME", "/home/x")]), [pair("A", "b")]);
+    }
 
     #[test]
     fn what_is_set_is_never_unset() {

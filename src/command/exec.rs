@@ -114,6 +114,19 @@ impl Exec {
         &self.words
     }
 
+    pub(super) fn first_word(&self) -> Option<&str> {
+        self.arg0.as_deref()
+    }
+
+    /// The call that asks for something that only a service manager does, if there was one.
+    pub(super) fn of_services(&self) -> Option<&'static str> {
+        match self {
+            Exec { ignore_failure: true, .. } => Some("ignore_failure"),
+            Exec { expand: true, .. } => Some("expand_environment"),
+            _ => None,
+        }
+    }
+
     pub(super) fn problem(&self) -> Option<&Error> {
         self.problem.as_ref()
     }

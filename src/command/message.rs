@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 
 use super::exec::{Resolved, append_lines};
+use super::options::append_accounting;
 use super::stdio::Streams;
 use super::{Command, words};
 use crate::bus::{Container, Message};
@@ -82,7 +83,7 @@ impl Ready<'_> {
             ("ExecStopPost", &self.stop_post),
         ];
         lines.into_iter().try_for_each(|(kind, lines)| append_lines(message, kind, lines))?;
-        self.command.append_accounting_to(message)?;
+        append_accounting(message, service.usage, &self.command.extra)?;
         self.extra.append_to(message)
     }
 

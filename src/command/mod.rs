@@ -8,6 +8,7 @@ mod options;
 mod output;
 mod program;
 mod pty;
+mod scope;
 mod service;
 mod settings;
 mod slice;
@@ -37,6 +38,7 @@ use stdio::{Pipes, Stream, Streams};
 
 pub use exec::Exec;
 pub use output::Output;
+pub use scope::{Scope, ScopeCommand, Scoped};
 pub use service::{ExitType, ServiceType};
 pub use settings::{KillMode, ProtectHome, ProtectSystem, Restart};
 pub use stdio::Stdio;

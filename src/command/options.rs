@@ -4,6 +4,7 @@ use super::Command;
 use super::message::property;
 use crate::bus::Message;
 use crate::error::Result;
+use crate::property::Properties;
 
 /// What is counted only where it was asked for (`systemd.resource-control(5)`).
 const ACCOUNTING: [&str; 4] = ["CPUAccounting", "MemoryAccounting", "IOAccounting", "IPAccounting"];
@@ -23,10 +24,11 @@ impl Command {
         self.service.usage = usage;
         self
     }
+}
 
-    pub(super) fn append_accounting_to(&self, message: &mut Message<'_>) -> Result<()> {
-        let given = |name: &str| self.extra.known().any(|(other, _)| other == name);
-        let wanted = ACCOUNTING.into_iter().filter(|name| self.service.usage && !given(name));
-        wanted.into_iter().try_for_each(|name| property(message, name, c"b", |m| m.append(true)))
-    }
+/// Turns on what is counted, where what was used is to be said.
+pub(super) fn append_accounting(message: &mut Message<'_>, wanted: bool, extra: &Properties) -> Result<()> {
+    let given = |name: &str| extra.known().any(|(other, _)| other == name);
+    let missing = ACCOUNTING.into_iter().filter(|name| wanted && !given(name));
+    missing.into_iter().try_for_each(|name| property(message, name, c"b", |m| m.append(true)))
 }

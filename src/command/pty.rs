@@ -108,6 +108,10 @@ fn terminal_path(path: &Path) -> Result<String> {
 }
 
 impl Terminal {
+    pub fn is_wanted(&self) -> bool {
+        self.new || self.path.is_some() || self.master.is_some()
+    }
+
     /// Opens it, if there is to be one, where the manager's units can open it too.
     pub async fn open(&self, manager: &Manager) -> Result<Option<Opened>> {
         let Seat { machine, foreign } = manager.seat();

@@ -93,6 +93,14 @@ impl ExitType {
     }
 }
 
+/// In µs, rounded up.
+pub(super) fn time_to_run(limit: Duration) -> Result<u64> {
+    match limit.as_nanos().div_ceil(1000) {
+        0 => Err(Error::invalid("runtime_max", "0s", "would leave it no time to run")),
+        limit => Ok(u64::try_from(limit).unwrap_or(u64::MAX)),
+    }
+}
+
 impl Command {
     /// Names the unit; without it the name is generated and unique. `.service` is added where it is left out.
     ///
@@ -165,11 +173,7 @@ impl Command {
     ///
     /// Sent in µs, rounded up; it may not be zero.
     pub fn runtime_max(&mut self, limit: Duration) -> &mut Self {
-        let limit = match limit.as_nanos().div_ceil(1000) {
-            0 => Err(Error::invalid("runtime_max", "0s", "would leave it no time to run")),
-            limit => Ok(u64::try_from(limit).unwrap_or(u64::MAX)),
-        };
-        self.service.runtime_max = self.accept(limit);
+        self.service.runtime_max = self.accept(time_to_run(limit));
         self
     }
 

@@ -1,7 +1,9 @@
 //! What becomes of a unit's standard streams.
 
 use std::fmt;
+use std::fs::OpenOptions;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path};
 use std::sync::Arc;
 
@@ -101,6 +103,35 @@ impl Stdio {
             file => file,
         };
         Stdio(Kind::Opened(how, file))
+    }
+
+    /// Whether a child can have it: it is not opened by way of systemd.
+    pub(super) fn is_for_child(&self) -> bool {
+        !matches!(self.0, Kind::Journal)
+    }
+
+    /// The stream of a child, as systemd would have opened it. A file may have to be waited for.
+    pub(super) fn for_child(&self, stream: Stream) -> Result<std::process::Stdio> {
+        let failed = |error| Error::io("open the file of a standard stream", &error);
+        Ok(match &self.0 {
+            Kind::Null | Kind::Journal => std::process::Stdio::null(),
+            Kind::Inherit => std::process::Stdio::inherit(),
+            Kind::Piped => std::process::Stdio::piped(),
+            Kind::Given(fd) => fd
+                .try_clone()
+                .map_err(|error| Error::io("duplicate the descriptor of a standard stream", &error))?
+                .into(),
+            Kind::Opened(how, path) => {
+                let mut options = OpenOptions::new();
+                match (stream, *how) {
+                    (Stream::Input, _) => options.read(true),
+                    (_, "FileToAppend") => options.append(true).create(true),
+                    (_, how) => options.write(true).create(true).truncate(how == "FileToTruncate"),
+                };
+                options.mode(0o644).custom_flags(nix::libc::O_NOCTTY);
+                options.open(path.clone()?).map_err(failed)?.into()
+            }
+        })
     }
 
     /// Whether this can be the stream, and can be sent.

@@ -29,12 +29,12 @@ pub(super) fn get_all(
     cx: &mut Context<'_, Registry>,
     destination: Option<&CStr>,
     unit: &Tracked,
-    interface: &CStr,
+    interface: &str,
     ticket: Ticket,
 ) -> Result<()> {
     let path = unit_path(unit.name());
     let mut message = cx.bus.method_call(destination, &path, c"org.freedesktop.DBus.Properties", c"GetAll")?;
-    message.append_str(interface.to_str().expect("ASCII"))?;
+    message.append_str(interface)?;
     cx.call(message, ticket)
 }
 

@@ -14,13 +14,13 @@ use crate::error::{Error, Result};
 use crate::unit::exit::ServiceState;
 use crate::unit::machine::{Event, Machine, UnitState, Verdict};
 use crate::unit::tracked::Tracked;
-use crate::unit::{Exit, Usage};
+use crate::unit::{Exit, Usage, name};
 
 #[derive(Debug)]
 pub(super) struct Entry {
     pub tracked: Arc<Tracked>,
     machine: Machine,
-    /// The last that was said of the service interface, unread until the unit's own signal says that it matters.
+    /// The last that was said of the service interface (or that of the scope), unread until the unit's own signal says that it matters.
     service: Kept,
     places: Places,
     /// Nobody waits for the start any more: it is undone once systemd has accepted it.
@@ -115,7 +115,7 @@ impl Entry {
     /// Of a unit that someone else has started: whether systemd may restart it is still to be learnt. `over` where the
     /// handle has its exit, and only wants to know what becomes of the unit.
     pub fn adopted(tracked: Arc<Tracked>, over: bool) -> Self {
-        let awaits_service = is_service(tracked.name());
+        let awaits_service = has_result(tracked.name());
         let adoption = Some(Box::new(Adoption { unit: None, awaits_service }));
         Entry { over, adoption, ..Entry::new(tracked, true, Places::default()) }
     }
@@ -185,7 +185,7 @@ impl Entry {
 
     /// Asks what the unit has used, and lets go of it after that.
     fn ask_usage(&self, hold: &Hold, destination: Option<&CStr>, cx: &mut Context<'_, Registry>) -> Result<()> {
-        let interface = c"org.freedesktop.systemd1.Service";
+        let interface = name::interface(self.tracked.name());
         get_all(cx, destination, &self.tracked, interface, Ticket::Usage(self.tracked.clone()))?;
         if let Hold::Reference(_) = hold {
             self.unreference(destination, cx);
@@ -468,7 +468,7 @@ impl Entry {
     }
 }
 
-/// Whether a unit is a service, by its name.
-pub(super) fn is_service(name: &str) -> bool {
-    name.ends_with(".service")
+/// Whether the interface of its type says how a unit ended, by its name.
+pub(super) fn has_result(name: &str) -> bool {
+    name.ends_with(".service") || name.ends_with(".scope")
 }

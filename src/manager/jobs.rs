@@ -28,6 +28,9 @@ const CONTROLLING_ELSEWHERE: usize = 16 * 1024;
 /// grows with the slices that there are, so that no more are started while many are still to be stopped. What has its
 /// slice takes no place: units that run for long hold up nobody.
 const KEEPERS: usize = 32;
+/// Processes that are held until their scopes are there. Each is a thread, and as long as one is held it has copies of all
+/// descriptors, so that other programs of this process that start at the same time are waited for as long.
+const HELD: usize = 32;
 
 /// How long a unit's start job takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,7 @@ pub(crate) struct Jobs {
     controlling: Semaphore,
     referenced: Semaphore,
     keepers: Semaphore,
+    held: Semaphore,
     /// Slices to be stopped that found no place, since that cannot wait: the next places that are given back are theirs.
     owed: AtomicUsize,
 }
@@ -93,6 +97,7 @@ impl Jobs {
             controlling: Semaphore::new(controlling),
             referenced: Semaphore::new(REFERENCED),
             keepers: Semaphore::new(KEEPERS),
+            held: Semaphore::new(HELD),
             owed: AtomicUsize::new(0),
         }
     }
@@ -109,6 +114,11 @@ impl Jobs {
     /// Waits, in order, for a place of a stop, restart or reload. Cancel-safe as `admit`.
     pub async fn admit_control(&self) -> ControlAdmission<'_> {
         ControlAdmission(self.controlling.acquire().await.expect("never closed"))
+    }
+
+    /// Waits, in order, for the place of a process that is held. Cancel-safe as `admit`.
+    pub async fn admit_held(&self) -> SemaphorePermit<'_> {
+        self.held.acquire().await.expect("never closed")
     }
 
     /// The places of a unit that is referenced, where there are any.

@@ -25,6 +25,10 @@ const MATCHES: [&CStr; 4] = [
       interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.freedesktop.systemd1'",
 ];
 
+/// What is matched beside it while there are scopes.
+const SCOPES: &CStr = c"type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',\
+      member='PropertiesChanged',arg0='org.freedesktop.systemd1.Scope'";
+
 impl Registry {
     pub(super) fn destination(&self) -> Option<&'static CStr> {
         (!self.direct).then_some(SYSTEMD)
@@ -47,10 +51,23 @@ impl Registry {
         Ok(())
     }
 
+    /// The same where it is this unit's signals that are to come.
+    pub(super) fn listen_to(&mut self, unit: &str, cx: &mut Context<'_, Self>) -> Result<()> {
+        self.listen(cx)?;
+        if !self.direct && !self.hears_scopes && unit.ends_with(".scope") {
+            self.hears_scopes = true;
+            let mut message = bus_call(cx, c"AddMatch")?;
+            message.append_str(SCOPES.to_str().expect("ASCII"))?;
+            cx.call(message, Ticket::Listen("AddMatch"))?;
+        }
+        Ok(())
+    }
+
     /// Takes back what `listen` did, so that the units of others wake nobody here.
     pub(super) fn stop_listening(&mut self, cx: &mut Context<'_, Self>) -> Result<()> {
         self.listening = false;
-        for rule in MATCHES {
+        let scopes = std::mem::take(&mut self.hears_scopes).then_some(SCOPES);
+        for rule in MATCHES.into_iter().chain(scopes) {
             let mut message = bus_call(cx, c"RemoveMatch")?;
             message.append_str(rule.to_str().expect("ASCII"))?;
             cx.send_only(message)?;
@@ -62,6 +79,7 @@ impl Registry {
     /// Listening failed, so no end would ever be seen: every unit's handle says why.
     pub(super) fn deaf(&mut self, error: &Error, cx: &mut Context<'_, Self>) {
         self.listening = false;
+        self.hears_scopes = false;
         for (told, places) in self.awaited.drain() {
             cx.after.give_back(&self.jobs, places);
             cx.after.tell(told, Err(error.clone()));

@@ -246,6 +246,11 @@ impl Manager {
         let _ = self.inner.link.with(|registry, cx| registry.give_up(tracked, cx));
     }
 
+    /// Waits, in order, until another process may be held for its scope. Its place is free again when this is dropped.
+    pub(crate) async fn admit_held(&self) -> impl Drop {
+        self.inner.jobs.admit_held().await
+    }
+
     /// Whether its units see the files of this host.
     pub(crate) fn is_here(&self) -> bool {
         self.inner.scope.is_here()

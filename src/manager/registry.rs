@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Start;
 use super::awaited::{Awaited, Settled, Told};
 use super::calls::{Method, get_all, is_not_loaded, manager_call, refused};
-use super::entry::{Answered, Entry, Fate, Hold, is_service};
+use super::entry::{Answered, Entry, Fate, Hold, has_result};
 use super::jobs::{Admission, Jobs, Places};
 use super::listening::LINGER;
 use super::signals::{self, Details};
@@ -15,7 +15,7 @@ use super::tickets::{Obligation, ReadReply, Released, Ticket};
 use crate::bus::{Container, Context, Message, Receiver, Refusal, Value};
 use crate::error::{Error, Result};
 use crate::unit::machine::{Event, JobResult, SubState};
-use crate::unit::name::{UNIT_PATH, label};
+use crate::unit::name::{self, UNIT_PATH, label};
 use crate::unit::tracked::Tracked;
 
 /// How many slices are stopped at once. Handles have their exits before that, and the runtime may end then: what is not
@@ -37,6 +37,8 @@ pub(crate) struct Registry {
     pub(super) keepers: VecDeque<(Box<str>, Places)>,
     pub(super) stopping: usize,
     pub(super) listening: bool,
+    /// Whether, on a bus, the signals of scopes are among what it listens to.
+    pub(super) hears_scopes: bool,
     /// On a bus, the unique name of the manager: signals of anyone else are not its word.
     pub(super) manager: Option<Box<str>>,
     /// Cloned for each start that was given up and has still to be undone.
@@ -57,6 +59,7 @@ impl Registry {
             keepers: VecDeque::new(),
             stopping: 0,
             listening: direct,
+            hears_scopes: false,
             manager: None,
             obligations: Obligation::default(),
             idle_since: Instant::now(),
@@ -90,7 +93,7 @@ impl Registry {
             }
         })?;
         message.container(Container::Array, c"(sa(sv))", fill_auxiliary)?;
-        self.listen(cx)?;
+        self.listen_to(tracked.name(), cx)?;
         cx.call(message, Ticket::Start(tracked.clone()))?;
         let mut entry = Entry::new(tracked.clone(), how.restarts, admission.keep());
         if let Some(hold) = hold.take() {
@@ -229,11 +232,11 @@ impl Registry {
     }
 
     fn follow(&mut self, tracked: &Arc<Tracked>, over: bool, cx: &mut Context<'_, Self>) -> Result<()> {
-        self.listen(cx)?;
-        get_all(cx, self.destination(), tracked, c"org.freedesktop.systemd1.Unit", Ticket::Unit(tracked.clone()))?;
-        if is_service(tracked.name()) {
+        self.listen_to(tracked.name(), cx)?;
+        get_all(cx, self.destination(), tracked, "org.freedesktop.systemd1.Unit", Ticket::Unit(tracked.clone()))?;
+        if has_result(tracked.name()) {
             let ticket = Ticket::Service(tracked.clone());
-            get_all(cx, self.destination(), tracked, c"org.freedesktop.systemd1.Service", ticket)?;
+            get_all(cx, self.destination(), tracked, name::interface(tracked.name()), ticket)?;
         }
         let entry = Entry::adopted(tracked.clone(), over);
         self.units.entry(label(tracked.name()).into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
@@ -259,7 +262,7 @@ impl Registry {
     }
 
     fn look_at(&self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) -> Result<()> {
-        get_all(cx, self.destination(), tracked, c"org.freedesktop.systemd1.Unit", Ticket::Unit(tracked.clone()))
+        get_all(cx, self.destination(), tracked, "org.freedesktop.systemd1.Unit", Ticket::Unit(tracked.clone()))
     }
 
     /// An answer about an adopted unit.
@@ -335,7 +338,7 @@ impl Registry {
         let Some(label) = message.path().and_then(|path| path.strip_prefix(UNIT_PATH)) else { return Ok(()) };
         let Some(entries) = self.units.get_mut(label) else { return Ok(()) };
         match message.read_str()? {
-            "org.freedesktop.systemd1.Service" => {
+            "org.freedesktop.systemd1.Service" | "org.freedesktop.systemd1.Scope" => {
                 if let [entry] = entries.as_mut_slice() {
                     return entry.keep_service(message, cx);
                 }
@@ -491,6 +494,7 @@ impl Receiver for Registry {
     fn lost(&mut self, error: &Error, outstanding: Vec<Ticket>, after: &mut Released) {
         after.unanswered.extend(outstanding);
         self.listening = false;
+        self.hears_scopes = false;
         self.look_again = None;
         for (told, places) in self.awaited.drain() {
             after.give_back(&self.jobs, places);

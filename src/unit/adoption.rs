@@ -13,7 +13,7 @@ impl Manager {
     /// The unit may be of any type (`backup.timer`, `user.slice`); `.service` is added to a name that has no suffix of a
     /// type. An alias finds the unit that it stands for. One that has ended and is loaded still, as a failed one is,
     /// gives its exit at once, and [`Outcome::NotStarted`](crate::Outcome::NotStarted) where systemd knows of no run of
-    /// it. Of a unit that is no service an exit says no more than whether it failed.
+    /// it. Of a unit that is neither a service nor a scope an exit says no more than whether it failed.
     ///
     /// ```no_run
     /// # async fn example(manager: sdrun::Manager) -> sdrun::Result<()> {

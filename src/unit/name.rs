@@ -19,6 +19,13 @@ pub(crate) fn service(name: &str) -> Result<String> {
     Ok(full)
 }
 
+/// Checks the name of a scope, adding the suffix where it is left out.
+pub(crate) fn scope(name: &str) -> Result<String> {
+    let full = with_suffix(name, ".scope");
+    check("unit name", name, &full, ".scope")?;
+    Ok(full)
+}
+
 /// Checks the name of a slice, adding the suffix where it is left out. `-.slice` is the root.
 pub(crate) fn slice(name: &str) -> Result<String> {
     let full = with_suffix(name, ".slice");
@@ -139,6 +146,16 @@ pub(crate) fn generate() -> String {
     format!("sdrun-{process}-{:08x}-{count}.service", *drawn as u32)
 }
 
+/// A new name for a scope: see [`generate`].
+pub(crate) fn generate_scope() -> String {
+    generate().replace(".service", ".scope")
+}
+
+/// The name of a scope in place of this service.
+pub(crate) fn scope_for(service: &str) -> Result<String> {
+    scope(service.strip_suffix(".service").unwrap_or(service))
+}
+
 /// A new name for a slice that keeps a unit loaded. Without dashes, with which slices nest.
 pub(crate) fn generate_keeper() -> String {
     let name = generate();
@@ -206,6 +223,11 @@ mod tests {
         for bad in ["", "-a", "a-", "a--b", "a@b", "a/b"] {
             assert!(slice(bad).is_err(), "{bad:?}");
         }
+        assert_eq!(scope("a").unwrap(), "a.scope");
+        assert_eq!(scope("a.scope").unwrap(), "a.scope");
+        assert_eq!(scope_for("a.service").unwrap(), "a.scope");
+        assert_eq!(scope_for("a.scope.service").unwrap(), "a.scope");
+        assert!(scope("a b").is_err() && scope("").is_err());
         assert_eq!(any("x.timer").unwrap(), "x.timer");
         assert!(any("x").unwrap_err().to_string().contains("kind of unit"));
         assert!(any(".slice").is_err());
