@@ -43,9 +43,12 @@ impl Scope {
     /// take that, and wait for its end for ever), and for a manager that is not of this host; [`Error::Failed`] when all
     /// had ended before they were in the scope; [`Error::UnitExists`], [`Error::AccessDenied`] and [`Error::Call`] for what
     /// systemd refuses, as processes of the kernel and of managers.
-    pub async fn around(&self, processes: impl IntoIterator<Item = u32>, manager: &Manager) -> Result<Unit> {
-        let processes = processes.into_iter().map(Process::by_id).collect::<Result<_>>();
-        self.enclose(processes, false, manager).await
+    pub fn around<I>(&self, processes: I, manager: &Manager) -> impl Future<Output = Result<Unit>> + Send + use<I>
+    where
+        I: IntoIterator<Item = u32>,
+    {
+        let processes = processes.into_iter().map(Process::by_id).collect();
+        self.enclose(processes, false, manager)
     }
 
     /// The same with processes by descriptors of them (pidfds, `pidfd_open(2)`), which cannot come to mean another process.
@@ -56,13 +59,16 @@ impl Scope {
     /// # Errors
     ///
     /// As [`around`](Scope::around), and [`Error::Invalid`] for a descriptor that is no pidfd.
-    pub async fn around_pidfds<F: AsFd>(
+    pub fn around_pidfds<I>(
         &self,
-        processes: impl IntoIterator<Item = F>,
+        processes: I,
         manager: &Manager,
-    ) -> Result<Unit> {
-        let processes = processes.into_iter().map(|process| Process::by_descriptor(&process)).collect::<Result<_>>();
-        self.enclose(processes, true, manager).await
+    ) -> impl Future<Output = Result<Unit>> + Send + use<I>
+    where
+        I: IntoIterator<Item: AsFd>,
+    {
+        let processes = processes.into_iter().map(|process| Process::by_descriptor(&process)).collect();
+        self.enclose(processes, true, manager)
     }
 
     fn enclose(

@@ -70,11 +70,10 @@ impl Scope {
     /// Then [`Error::ProgramNotFound`] and [`Error::System`] for what the spawn fails with; [`Error::UnitExists`],
     /// [`Error::AccessDenied`], [`Error::Call`] and [`Error::Failed`] for what systemd refuses: no process is left then.
     /// [`Error::NoRuntime`] outside of a tokio runtime.
-    pub fn spawn(
-        &self,
-        command: impl Into<tokio::process::Command>,
-        manager: &Manager,
-    ) -> impl Future<Output = Result<Scoped>> + Send {
+    pub fn spawn<C>(&self, command: C, manager: &Manager) -> impl Future<Output = Result<Scoped>> + Send + use<C>
+    where
+        C: Into<tokio::process::Command>,
+    {
         let command = command.into();
         let std = command.as_std();
         let words: Vec<_> =
