@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -291,6 +291,18 @@ pub fn open_process(process: u32) -> io::Result<OwnedFd> {
     let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) } as c_int)?;
     // SAFETY: a new descriptor that nobody else knows of.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends a process a signal. `pidfd_send_signal(2)`, Linux 5.1.
+///
+/// # Errors
+///
+/// ESRCH when its parent has waited for it.
+pub fn kill_process(process: BorrowedFd<'_>, signal: c_int) -> io::Result<()> {
+    let no_info = ptr::null::<libc::siginfo_t>();
+    // SAFETY: an open descriptor and numbers; what is sent is as by kill(2).
+    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, no_info, 0) } as c_int)?;
+    Ok(())
 }
 
 #[cfg(test)]

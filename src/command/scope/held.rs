@@ -1,14 +1,15 @@
 //! A child that is in its scope before its program begins.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use futures::future::{Either, select};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use sdrun_sys::hold::{self, GO, Hold, Program, Step, Word};
 use tokio::net::UnixStream;
 use tokio::process::Child;
@@ -111,7 +112,9 @@ impl Scope {
                 prepared.check_descriptors(0, &manager)?;
                 // As long as it is held: each is a thread.
                 let _admission = manager.admit_held().await;
-                let held = Held { socket, spawned: Some(spawn(on, theirs, make)?) };
+                let process = Arc::default();
+                let spawned = spawn(on, theirs, make, Arc::clone(&process))?;
+                let held = Held { socket, process, spawned: Some(spawned) };
                 held.start(prepared, &names, &manager).await
             };
             let task = runtime.spawn(start.in_current_span());
@@ -189,13 +192,19 @@ fn spawn(
     runtime: Handle,
     hold: Hold,
     make: impl FnOnce() -> Result<Launch> + Send + 'static,
+    process: Arc<OnceLock<OwnedFd>>,
 ) -> Result<oneshot::Receiver<Spawned>> {
     let (told, spawned) = oneshot::channel();
     let work = move || {
         let _entered = runtime.enter();
         let spawned = make().map_err(Unspawned::Refused).and_then(|Launch { mut command, program }| {
             hold.install(command.as_std_mut(), program);
-            command.spawn().map(|child| Fresh(Some(child))).map_err(Unspawned::Failed)
+            let spawned = command.spawn();
+            if let (Err(_), Some(process)) = (&spawned, process.get()) {
+                // tokio may have failed to take over a process that exists: the runtime is gone, for instance.
+                end_process(process);
+            }
+            spawned.map(|child| Fresh(Some(child))).map_err(Unspawned::Failed)
         });
         // To nobody where it was given up: then the process goes.
         drop(told.send(spawned));
@@ -204,9 +213,18 @@ fn spawn(
     thread.map(|_| spawned).map_err(|error| Error::io("start a thread that spawns the process", &error))
 }
 
+/// Kills a child, and waits for it. One that was waited for is no more.
+fn end_process(process: &OwnedFd) {
+    if hold::kill_process(process.as_fd(), nix::libc::SIGKILL).is_ok() {
+        let _ = waitid(Id::PIDFd(process.as_fd()), WaitPidFlag::WEXITED);
+    }
+}
+
 /// A process that is held, or is about to be. Dropped, it ends.
 struct Held {
     socket: Arc<UnixStream>,
+    /// From when it is held.
+    process: Arc<OnceLock<OwnedFd>>,
     /// Until it was received.
     spawned: Option<oneshot::Receiver<Spawned>>,
 }
@@ -214,6 +232,9 @@ struct Held {
 impl Held {
     async fn start(mut self, prepared: Prepared<'_>, names: &Names, manager: &Manager) -> Result<(Fresh, Unit)> {
         let process = self.until_held(names).await?;
+        if let Ok(descriptor) = hold::open_process(process) {
+            let _ = self.process.set(descriptor);
+        }
         let processes = ("PIDs", array("u", vec![Value::U32(process)]));
         let unit = match prepared.start(processes, (Some(&names.description), true), manager).await {
             Ok(unit) => unit,
