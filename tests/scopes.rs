@@ -357,7 +357,7 @@ alone! {
                     }
                     assert_eq!(children(), [], "{transport}");
                 }
-                soon("their scopes", until_unloaded("sdrun-*.scope")).await;
+                soon("their scopes", until_unloaded(&format!("sdrun-{}-*.scope", std::process::id()))).await;
             }
         });
     }

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
 
-use libc::{c_char, c_int, c_ulong, gid_t, uid_t};
+use libc::{c_char, c_int, gid_t, uid_t};
 
 /// What a process is to be and to run, for [`Hold::install`].
 #[derive(Debug, Clone, Default)]
@@ -91,17 +91,21 @@ pub struct Hold {
     socket: UnixStream,
 }
 
+/// In ms: how often a process that is held looks whether it has still its parent.
+const TURN: c_int = 1000;
+
 /// Two connected ends: one for the process, and that from which its [`Word`]s are read and to which [`GO`] bytes are
 /// written to let it go. Shutting that one down (`shutdown(2)`; to close it is not enough, for there are copies of it)
-/// has the process end, and the spawn fail with ECANCELED.
+/// has the process end, and the spawn fail with ECANCELED: at once where fewer than [`GO`] bytes, one at least, were
+/// written before, and else, as when its parent has ended, within two seconds. That is for a process of which someone was
+/// told: who does something about it then finds it alive.
 pub fn pair() -> io::Result<(UnixStream, Hold)> {
     let (ours, theirs) = UnixStream::pair()?;
     Ok((ours, Hold { socket: theirs }))
 }
 
 impl Hold {
-    /// Has the process of this command be held, so that the spawn does not return before it was let go. Should this
-    /// process end, or the thread that spawns it, so does the one that is held.
+    /// Has the process of this command be held, so that the spawn does not return before it was let go.
     ///
     /// With a program, that is what it becomes, whatever the command says of program, arguments and environment. Without,
     /// it is the command's.
@@ -165,7 +169,7 @@ impl Program {
 /// Waits to be let go.
 fn wait(socket: c_int, parent: u32) -> io::Result<[u8; GO]> {
     let given_up = || io::Error::from_raw_os_error(libc::ECANCELED);
-    // Signals that come now are for the program, to which the handlers of this one mean nothing.
+    // Signals that come now are for the program, to which the handlers of this one mean nothing: exec too resets them.
     for signal in 1..=64 {
         // SAFETY: places for what is read, and what was read; a number that is no signal's is refused.
         unsafe {
@@ -177,26 +181,40 @@ fn wait(socket: c_int, parent: u32) -> io::Result<[u8; GO]> {
             }
         }
     }
-    // An end of this process closes nothing that others have copies of, so the end of file alone would not do.
-    let mut before: c_int = 0;
-    // SAFETY: a place for the answer, then numbers.
-    unsafe {
-        check(libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut before))?;
-        check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong))?;
-        // It may have ended just before that. (In a new PID namespace the number would mean another process to systemd.)
-        if u32::try_from(libc::getppid()) != Ok(parent) {
-            return Err(given_up());
-        }
+    // In a new PID namespace the number would mean another process to others.
+    // SAFETY: no argument.
+    if u32::try_from(unsafe { libc::getppid() }) != Ok(parent) {
+        return Err(given_up());
     }
     // SAFETY: no argument.
     say(socket, Word::Held(unsafe { libc::getpid() } as u32))?;
     let mut id = [0; GO];
     let mut got = 0;
+    let mut orphaned = 0;
     while let Some(rest) = id.get_mut(got..).filter(|rest| !rest.is_empty()) {
+        let mut asked = libc::pollfd { fd: socket, events: libc::POLLIN, revents: 0 };
+        // SAFETY: a place for one answer. Its failure shows below.
+        if unsafe { libc::poll(&mut asked, 1, TURN) } == 0 {
+            // An end of the parent closes nothing that others have copies of, so the end of file alone would not do.
+            // SAFETY: no argument.
+            if u32::try_from(unsafe { libc::getppid() }) != Ok(parent) {
+                orphaned += 1;
+                if orphaned == 2 {
+                    return Err(given_up());
+                }
+            }
+            continue;
+        }
         // SAFETY: a place for as many bytes as it says.
         let read = unsafe { libc::recv(socket, rest.as_mut_ptr().cast(), rest.len(), 0) };
         match usize::try_from(read) {
-            Ok(0) => return Err(given_up()),
+            Ok(0) => {
+                if got == 0 {
+                    // SAFETY: no places, and a number.
+                    unsafe { libc::poll(ptr::null_mut(), 0, 2 * TURN) };
+                }
+                return Err(given_up());
+            }
             Ok(read) => got += read,
             Err(_) => {
                 let error = io::Error::last_os_error();
@@ -206,8 +224,6 @@ fn wait(socket: c_int, parent: u32) -> io::Result<[u8; GO]> {
             }
         }
     }
-    // SAFETY: numbers.
-    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, before as c_ulong) })?;
     say(socket, Word::Going)?;
     Ok(id)
 }

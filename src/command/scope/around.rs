@@ -92,7 +92,8 @@ impl Scope {
                 let sent = if by_descriptor { descriptors(&processes) } else { ids(&processes) };
                 prepared.check_descriptors(sent.1.descriptors(), &manager)?;
                 let unit = prepared.start(sent, (None, false), &manager).await?;
-                if let Some(ended) = processes.iter().all(Process::has_ended).then(|| processes.first()).flatten() {
+                let alive = processes.iter().any(|process| process.is_in(unit.name()) && !process.has_ended());
+                if let Some(ended) = processes.first().filter(|_| !alive) {
                     // Those that ended before they were in it are not in it now, and it would never end.
                     unit.stop().await.or_else(|error| match error {
                         Error::NoSuchUnit { .. } => Ok(()),
@@ -162,6 +163,12 @@ impl Process {
                 matches!(state, None | Some('Z' | 'X' | 'x'))
             }
         }
+    }
+
+    /// Whether it is in the control group of this unit, or one below. One that is about to end is put into no other.
+    fn is_in(&self, unit: &str) -> bool {
+        let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", self.id)).unwrap_or_default();
+        groups.lines().any(|line| line.split('/').any(|part| part == unit))
     }
 
     fn gone(&self) -> Error {

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
@@ -103,22 +104,25 @@ impl Scope {
             let failed = |error| Error::io("make a pair of sockets", &error);
             let (ours, theirs) = hold::pair().map_err(failed)?;
             ours.set_nonblocking(true).map_err(failed)?;
-            let ours = Arc::new(UnixStream::from_std(ours).map_err(failed)?);
+            let ours = Arc::new(Line {
+                socket: UnixStream::from_std(ours).map_err(failed)?,
+                process: OnceLock::new(),
+                told: AtomicBool::new(false),
+            });
             let habits = scope.habits;
-            let (socket, on) = (ours.clone(), runtime.clone());
+            let (line, on) = (ours.clone(), runtime.clone());
             // In a task, so that the process is not held for as long as nobody polls this.
             let start = async move {
                 let prepared = scope.prepare(&manager).await?;
                 prepared.check_descriptors(0, &manager)?;
                 // As long as it is held: each is a thread.
                 let _admission = manager.admit_held().await;
-                let process = Arc::default();
-                let spawned = spawn(on, theirs, make, Arc::clone(&process))?;
-                let held = Held { socket, process, spawned: Some(spawned) };
+                let spawned = spawn(on, theirs, make, line.clone())?;
+                let held = Held { line, spawned: Some(spawned) };
                 held.start(prepared, &names, &manager).await
             };
             let task = runtime.spawn(start.in_current_span());
-            let abandon = Abandon { task: task.abort_handle(), socket: ours };
+            let abandon = Abandon { task: task.abort_handle(), line: ours };
             let (child, mut unit) = task.await.map_err(|_| Error::RuntimeGone)??;
             drop(abandon);
             unit.habits = habits;
@@ -138,21 +142,36 @@ pub(super) struct Names {
 /// Gives the start up when it is dropped. After its end nothing is left to give up.
 struct Abandon {
     task: AbortHandle,
-    socket: Arc<UnixStream>,
+    line: Arc<Line>,
 }
 
 impl Drop for Abandon {
     fn drop(&mut self) {
         self.task.abort();
         // At once, also where the runtime does not run now.
-        hang_up(&self.socket);
+        self.line.hang_up();
     }
 }
 
-/// Has a process that is held end. There are copies of the socket, in other processes that are held, so that to close it
-/// would not do.
-fn hang_up(socket: &UnixStream) {
-    let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
+/// The line to a process that is held.
+struct Line {
+    socket: UnixStream,
+    /// A descriptor of the process, from when it is held.
+    process: OnceLock<OwnedFd>,
+    /// Whether systemd may have been told of it. Then it must not end before that has put it into the scope: a scope around
+    /// a process that has ended never ends itself. To stop the scope ends it.
+    told: AtomicBool,
+}
+
+impl Line {
+    /// Has the process end, now or later.
+    fn hang_up(&self) {
+        if !self.told.load(Ordering::SeqCst) {
+            let _ = send(self.socket.as_raw_fd(), &[0], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+        }
+        // There are copies of the socket, in other processes that are held: to close it would not do.
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
+    }
 }
 
 /// A process of which its owner does not know yet: dropped, it is killed.
@@ -192,7 +211,7 @@ fn spawn(
     runtime: Handle,
     hold: Hold,
     make: impl FnOnce() -> Result<Launch> + Send + 'static,
-    process: Arc<OnceLock<OwnedFd>>,
+    line: Arc<Line>,
 ) -> Result<oneshot::Receiver<Spawned>> {
     let (told, spawned) = oneshot::channel();
     let work = move || {
@@ -200,7 +219,7 @@ fn spawn(
         let spawned = make().map_err(Unspawned::Refused).and_then(|Launch { mut command, program }| {
             hold.install(command.as_std_mut(), program);
             let spawned = command.spawn();
-            if let (Err(_), Some(process)) = (&spawned, process.get()) {
+            if let (Err(_), Some(process)) = (&spawned, line.process.get()) {
                 // tokio may have failed to take over a process that exists: the runtime is gone, for instance.
                 end_process(process);
             }
@@ -222,9 +241,7 @@ fn end_process(process: &OwnedFd) {
 
 /// A process that is held, or is about to be. Dropped, it ends.
 struct Held {
-    socket: Arc<UnixStream>,
-    /// From when it is held.
-    process: Arc<OnceLock<OwnedFd>>,
+    line: Arc<Line>,
     /// Until it was received.
     spawned: Option<oneshot::Receiver<Spawned>>,
 }
@@ -233,20 +250,24 @@ impl Held {
     async fn start(mut self, prepared: Prepared<'_>, names: &Names, manager: &Manager) -> Result<(Fresh, Unit)> {
         let process = self.until_held(names).await?;
         if let Ok(descriptor) = hold::open_process(process) {
-            let _ = self.process.set(descriptor);
+            let _ = self.line.process.set(descriptor);
         }
         let processes = ("PIDs", array("u", vec![Value::U32(process)]));
+        self.line.told.store(true, Ordering::SeqCst);
         let unit = match prepared.start(processes, (Some(&names.description), true), manager).await {
             Ok(unit) => unit,
             Err(error) => {
-                hang_up(&self.socket);
-                self.spawned().await;
+                self.line.told.store(false, Ordering::SeqCst);
+                self.line.hang_up();
+                if let Some(Ok(child)) = self.spawned().await {
+                    child.end().await;
+                }
                 return Err(error);
             }
         };
         let id = if names.identified { invocation_id(&unit).await } else { [0; GO] };
         // Where it fails the process has ended, and that shows below.
-        let _ = send(self.socket.as_raw_fd(), &id, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+        let _ = send(self.line.socket.as_raw_fd(), &id, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
         let spawned = self.spawned().await;
         let went = self.word_now() == Some(Word::Going);
         let error = match spawned {
@@ -269,9 +290,9 @@ impl Held {
 
     /// Waits until the process is held: its ID.
     async fn until_held(&mut self, names: &Names) -> Result<u32> {
-        let socket = self.socket.clone();
+        let line = self.line.clone();
         let Some(spawned) = &mut self.spawned else { return Err(Error::RuntimeGone) };
-        let (word, spawned) = match select(pin!(next_word(&socket)), spawned).await {
+        let (word, spawned) = match select(pin!(next_word(&line.socket)), spawned).await {
             Either::Left((Some(Word::Held(process)), _)) => return Ok(process),
             Either::Left((word, _)) => (word, self.spawned().await),
             Either::Right((spawned, _)) => {
@@ -279,7 +300,13 @@ impl Held {
                 (self.word_now(), spawned.ok())
             }
         };
-        Err(unspawned(word, spawned, names))
+        match spawned {
+            Some(Ok(child)) => {
+                child.end().await;
+                Err(ended())
+            }
+            spawned => Err(unspawned(word, spawned, names)),
+        }
     }
 
     /// What came of the spawn; nothing where its thread has panicked.
@@ -290,14 +317,14 @@ impl Held {
     /// What the process has said and was not read, if anything.
     fn word_now(&self) -> Option<Word> {
         let mut bytes = [0; Word::SIZE];
-        let read = recv(self.socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT);
+        let read = recv(self.line.socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT);
         if read == Ok(Word::SIZE) { Word::parse(bytes) } else { None }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        hang_up(&self.socket);
+        self.line.hang_up();
     }
 }
 
