@@ -86,14 +86,14 @@ pub enum Error {
         /// systemd's own text.
         message: Box<str>,
     },
-    /// There is no service manager to talk to: no systemd, no socket, or no permission to open it.
+    /// There is no service manager to talk to: no systemd, no socket, no permission to open it, or no way to its host.
     Unavailable {
         /// Which manager was asked for, for instance `the system manager`.
         manager: Box<str>,
         /// Why it could not be reached, and what to do.
         reason: Box<str>,
     },
-    /// The installed libsystemd is too old for this.
+    /// The systemd that runs, or the libsystemd that sdrun was built with, is too old for this.
     Unsupported {
         /// What was asked for.
         what: &'static str,
@@ -191,7 +191,11 @@ impl fmt::Display for Error {
             ),
             Error::Unavailable { manager, reason } => write!(f, "cannot reach {manager}: {reason}"),
             Error::Unsupported { what, since } => {
-                write!(f, "{what} needs systemd {since} or newer; the libsystemd that sdrun was built with is older")
+                write!(
+                    f,
+                    "{what} needs systemd {since} or newer; the one here, or the libsystemd that sdrun was built with, \
+                     is older"
+                )
             }
             Error::Disconnected { reason } => {
                 write!(f, "the connection to the service manager was lost: {reason}")

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_int};
 use std::fmt;
 use std::net::Shutdown;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr::{self, NonNull};
 use std::time::Duration;
@@ -14,6 +14,8 @@ use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};
 use sdrun_sys as sys;
 
+use super::child::{Child, Program, lost};
+use super::foreign::Foreign;
 use super::{Message, check};
 use crate::error::{Error, Result};
 
@@ -32,6 +34,10 @@ pub(crate) enum Target {
     Bus(CString),
     /// A peer without a bus daemon between, by D-Bus address.
     Peer(CString),
+    /// A bus daemon that a program leads to.
+    Program(Program),
+    /// The socket of somebody else, who may be root's enemy: in a folder of theirs. Connecting waits for a thread.
+    Foreign(Foreign),
 }
 
 impl Target {
@@ -39,16 +45,22 @@ impl Target {
     pub fn blocks(&self) -> bool {
         match self {
             Target::System | Target::User => false,
-            Target::Machine(_) | Target::UserMachine(_) => true,
+            Target::Machine(_) | Target::UserMachine(_) | Target::Program(_) | Target::Foreign(_) => true,
             // The one enters the machine in a child process, and waits for that.
             Target::Bus(address) | Target::Peer(address) => address.to_string_lossy().contains("x-machine-unix:"),
         }
     }
 
-    /// Whether the connection leads through a child process, for whose end closing it waits.
+    /// Whether there is no bus daemon between.
+    pub fn is_direct(&self) -> bool {
+        matches!(self, Target::Peer(_) | Target::Foreign(Foreign { direct: true, .. }))
+    }
+
+    /// Whether the connection leads through a child process of libsystemd, for whose end closing it waits.
     fn has_child(&self) -> bool {
         match self {
-            Target::System | Target::User | Target::Machine(_) => false,
+            // A program of ours is not libsystemd's to wait for.
+            Target::System | Target::User | Target::Machine(_) | Target::Program(_) | Target::Foreign(_) => false,
             Target::UserMachine(_) => true,
             Target::Bus(address) | Target::Peer(address) => address.to_string_lossy().contains("unixexec:"),
         }
@@ -82,6 +94,8 @@ pub(crate) struct Bus {
     parked: RefCell<Vec<Option<NonNull<sys::sd_bus_message>>>>,
     /// See [`Target::has_child`].
     has_child: bool,
+    /// The program at the other end, where there is one. It outlives the connection: see [`Drop`].
+    program: Option<Child>,
 }
 
 /// A message that was left with its bus by [`Bus::park`], to be taken up again later.
@@ -118,6 +132,8 @@ impl Bus {
             Target::UserMachine(name) => Self::open_user_machine(name),
             Target::Bus(address) => Self::open_address(address, true),
             Target::Peer(address) => Self::open_address(address, false),
+            Target::Program(program) => Self::open_program(program),
+            Target::Foreign(foreign) => Self::open_fd(foreign.connect()?.into(), !foreign.direct, true),
         }?;
         bus.has_child = target.has_child();
         Ok(bus)
@@ -150,11 +166,37 @@ impl Bus {
         Ok(bus)
     }
 
+    /// Needs a runtime.
+    fn open_program(program: &Program) -> Result<Self> {
+        let (child, fd) = Child::start(program)?;
+        let mut bus = Self::open_fd(fd, true, false)?;
+        bus.program = Some(child);
+        Ok(bus)
+    }
+
+    /// Begins a connection over a socket that is connected already.
+    fn open_fd(fd: OwnedFd, bus_client: bool, passes_descriptors: bool) -> Result<Self> {
+        let bus = Self::opened("sd_bus_new", |raw| {
+            // SAFETY: `raw` is a place for the new bus.
+            unsafe { sys::sd_bus_new(raw) }
+        })?;
+        let raw = fd.as_raw_fd();
+        // SAFETY: a live bus that was not started yet, and an open descriptor.
+        check("sd_bus_set_fd", unsafe { sys::sd_bus_set_fd(bus.as_raw(), raw, raw) })?;
+        // The bus closes it from now on.
+        let _ = fd.into_raw_fd();
+        // SAFETY: a live bus that was not started yet.
+        check("sd_bus_set_bus_client", unsafe { sys::sd_bus_set_bus_client(bus.as_raw(), bus_client.into()) })?;
+        // SAFETY: as above.
+        check("sd_bus_negotiate_fds", unsafe { sys::sd_bus_negotiate_fds(bus.as_raw(), passes_descriptors.into()) })?;
+        // SAFETY: as above.
+        check("connect", unsafe { sys::sd_bus_start(bus.as_raw()) })?;
+        Ok(bus)
+    }
+
     /// One end of a connection over a socket.
     #[cfg(test)]
     pub fn over(fd: OwnedFd, server: bool) -> Result<Self> {
-        use std::os::fd::IntoRawFd;
-
         let bus = Self::opened("sd_bus_new", |raw| {
             // SAFETY: `raw` is a place for the new bus.
             unsafe { sys::sd_bus_new(raw) }
@@ -185,7 +227,7 @@ impl Bus {
         let mut raw = ptr::null_mut();
         check(operation, open(&mut raw))?;
         let raw = NonNull::new(raw).ok_or(Error::system(operation, Errno::EINVAL))?;
-        Ok(Bus { raw, parked: RefCell::default(), has_child: false })
+        Ok(Bus { raw, parked: RefCell::default(), has_child: false, program: None })
     }
 
     pub(super) fn as_raw(&self) -> *mut sys::sd_bus {
@@ -196,6 +238,18 @@ impl Bus {
     pub fn is_ready(&self) -> Result<bool> {
         // SAFETY: a live bus.
         Ok(check("connect", unsafe { sys::sd_bus_is_ready(self.as_raw()) })? > 0)
+    }
+
+    /// The handshake is over.
+    pub(super) fn establish(&mut self) {
+        if let Some(program) = &mut self.program {
+            program.establish();
+        }
+    }
+
+    /// The program at the other end, to be asked why there is no connection once that is closed.
+    pub(super) fn take_program(&mut self) -> Option<Child> {
+        self.program.take()
     }
 
     /// A duplicate of the descriptor to wait on. It may be another one until the bus is ready.
@@ -280,7 +334,8 @@ impl Bus {
         let mut cookie = 0;
         self.own(&message)?;
         // SAFETY: a live bus and message, and a place for the cookie; sd-bus takes a reference of its own.
-        check("send", unsafe { sys::sd_bus_send(self.as_raw(), message.as_raw(), &mut cookie) })?;
+        let sent = check("send", unsafe { sys::sd_bus_send(self.as_raw(), message.as_raw(), &mut cookie) });
+        sent.map_err(|error| self.explain(error))?;
         Ok(cookie)
     }
 
@@ -288,8 +343,21 @@ impl Bus {
     pub fn send_only(&self, message: Message<'_>) -> Result<()> {
         self.own(&message)?;
         // SAFETY: as in `send`; without a cookie sd-bus marks a call as one that wants no reply.
-        check("send", unsafe { sys::sd_bus_send(self.as_raw(), message.as_raw(), ptr::null_mut()) })?;
-        Ok(())
+        let sent = check("send", unsafe { sys::sd_bus_send(self.as_raw(), message.as_raw(), ptr::null_mut()) });
+        sent.map(drop).map_err(|error| self.explain(error))
+    }
+
+    /// Says of a message that cannot be sent that the connection is lost, where that is why. Reading tells everyone else.
+    fn explain(&self, error: Error) -> Error {
+        match (&error, &self.program) {
+            (Error::System { errno: Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN, .. }, Some(program)) => {
+                program.explain(error)
+            }
+            (Error::System { errno: Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN, .. }, None) => {
+                Error::Disconnected { reason: lost(&error).into() }
+            }
+            _ => error,
+        }
     }
 
     /// Refuses a message of another bus: sd-bus would keep a reference to it that outlives the borrow.

@@ -19,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
+use super::child::lost;
 use super::connection::{Bus, Interest, Parked, Step, Target, duplicate};
 use super::message::{Kind, Message};
 use super::watch::watch;
@@ -173,6 +174,8 @@ struct State<R: Receiver> {
 
 enum Connection {
     Open(Bus),
+    /// It is over, and the program that it led through is asked why. Whoever comes meanwhile gets what is known.
+    Ending(Error),
     Lost(Error),
 }
 
@@ -202,6 +205,7 @@ impl<R: Receiver> Link<R> {
             readable: fd,
             writable: None,
             timer: None,
+            ending: None,
             after: R::After::default(),
         });
         Link { shared }
@@ -218,7 +222,7 @@ impl<R: Receiver> Link<R> {
         let State { receiver, calls, armed, kept, connection } = &mut *state;
         let bus = match connection {
             Connection::Open(bus) => bus,
-            Connection::Lost(error) => return Err(error.clone()),
+            Connection::Ending(error) | Connection::Lost(error) => return Err(error.clone()),
         };
         let value = act(receiver, &mut Context { bus, after: &mut after, calls });
         self.shared.keep(receiver, kept);
@@ -240,7 +244,7 @@ impl<R: Receiver> Link<R> {
 
     /// Whether the connection was lost.
     pub fn is_lost(&self) -> bool {
-        matches!(self.shared.lock().connection, Connection::Lost(_))
+        !matches!(self.shared.lock().connection, Connection::Open(_))
     }
 }
 
@@ -303,6 +307,17 @@ impl<R: Receiver> Shared<R> {
             false => *kept = None,
             true => {}
         }
+    }
+
+    /// Closes the connection. Where a program knows more of why, that is yet to be asked.
+    fn close(&self, error: Error) -> Result<impl Future<Output = Error> + Send + use<R>, Error> {
+        let mut state = self.lock();
+        let Connection::Open(bus) = &mut state.connection else { return Err(error) };
+        let Some(program) = bus.take_program() else { return Err(error) };
+        let closed = std::mem::replace(&mut state.connection, Connection::Ending(program.explain(error.clone())));
+        drop(state);
+        drop(closed);
+        Ok(program.end(error))
     }
 
     /// Ends the connection and tells everyone who waits on it.
@@ -381,6 +396,8 @@ struct Driver<R: Receiver> {
     /// Present while sd-bus has something unwritten.
     writable: Option<AsyncFd<OwnedFd>>,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Finds out why the connection is over.
+    ending: Option<Pin<Box<dyn Future<Output = Error> + Send>>>,
     after: R::After,
 }
 
@@ -391,10 +408,14 @@ impl<R: Receiver> Future for Driver<R> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<()> {
-        let Driver { shared, readable, writable, timer, after } = &mut *self;
+        let Driver { shared, readable, writable, timer, ending, after } = &mut *self;
         let Some(shared) = shared.upgrade() else { return Poll::Ready(()) };
         shared.driver.register(cx.waker());
         loop {
+            if let Some(ending) = ending {
+                let error = ready!(ending.as_mut().poll(cx));
+                return Self::end(&shared, error, after);
+            }
             // The guard comes before reading and is cleared only after sd-bus has seen EAGAIN: what arrives
             // between the two sets it again.
             let ready = match readable.poll_read_ready(cx) {
@@ -442,7 +463,10 @@ impl<R: Receiver> Future for Driver<R> {
                         *timer = until.map(|at| (at, Box::pin(tokio::time::sleep_until(at.into()))));
                     }
                 }
-                Turn::Lost(error) => return Self::end(&shared, disconnected(&error), after),
+                Turn::Lost(error) => match shared.close(disconnected(&error)) {
+                    Ok(asking) => *ending = Some(Box::pin(asking)),
+                    Err(error) => return Self::end(&shared, error, after),
+                },
                 Turn::Over => return Poll::Ready(()),
             }
         }
@@ -468,11 +492,7 @@ impl<R: Receiver> Drop for Driver<R> {
 }
 
 fn disconnected(error: &Error) -> Error {
-    let reason = match error {
-        Error::System { errno, .. } => errno.desc().to_owned(),
-        other => other.to_string(),
-    };
-    Error::Disconnected { reason: reason.into() }
+    Error::Disconnected { reason: lost(error).into() }
 }
 
 /// Opens a connection and sees it through its handshake.
@@ -486,13 +506,26 @@ async fn connect(target: Target) -> Result<(Bus, AsyncFd<OwnedFd>)> {
     handshake(bus).await
 }
 
-async fn handshake(bus: Bus) -> Result<(Bus, AsyncFd<OwnedFd>)> {
+async fn handshake(mut bus: Bus) -> Result<(Bus, AsyncFd<OwnedFd>)> {
+    let failed = match shake_hands(&mut bus).await {
+        Ok(fd) => {
+            bus.establish();
+            return Ok((bus, fd));
+        }
+        Err(error) => error,
+    };
+    let program = bus.take_program();
+    drop(bus);
+    match program {
+        Some(program) if !matches!(failed, Error::RuntimeGone) => Err(program.end(failed).await),
+        _ => Err(failed),
+    }
+}
+
+async fn shake_hands(bus: &mut Bus) -> Result<AsyncFd<OwnedFd>> {
     loop {
-        let (interest, timeout) = match advance(&bus)? {
-            Progress::Ready => {
-                let fd = watch(bus.fd()?, Readiness::READABLE)?;
-                return Ok((bus, fd));
-            }
+        let (interest, timeout) = match advance(bus)? {
+            Progress::Ready => return watch(bus.fd()?, Readiness::READABLE),
             Progress::Wait(interest, timeout) => (interest, timeout),
         };
         // The descriptor may be another one each time, while sd-bus goes through the addresses.

@@ -5,8 +5,10 @@
 //! so a `Message` borrows its `Bus` and neither leaves the lock that the bus is behind.
 #![allow(unsafe_code)]
 
+mod child;
 mod connection;
 mod driver;
+mod foreign;
 mod message;
 mod signature;
 #[cfg(test)]
@@ -14,8 +16,10 @@ pub(crate) mod tests;
 mod value;
 mod watch;
 
+pub(crate) use child::Program;
 pub(crate) use connection::{Bus, Parked, Target};
 pub(crate) use driver::{After, Context, Link, Receiver, Refusal};
+pub(crate) use foreign::Foreign;
 pub(crate) use message::{Container, Message, Took};
 pub use signature::Signature;
 pub use value::Value;

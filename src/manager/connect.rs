@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use super::remote::Remote;
+use super::{capsule, remote};
 use crate::bus::Target;
 use crate::error::{Error, Result};
 
@@ -31,6 +33,8 @@ pub(super) enum Scope {
     User,
     Machine(String),
     UserMachine(String),
+    Capsule(String),
+    Remote(Remote),
     Address(String),
 }
 
@@ -46,19 +50,22 @@ impl Scope {
             Scope::User => "the user manager".into(),
             Scope::Machine(name) => format!("the system manager of machine {name:?}"),
             Scope::UserMachine(name) => format!("the user manager {name:?}"),
+            Scope::Capsule(name) => format!("the manager of capsule {name:?}"),
+            Scope::Remote(remote) => format!("the system manager of host {:?}", remote.host),
             Scope::Address(address) => format!("the service manager at {address:?}"),
         }
     }
 
     /// Whether the bus is one with the narrow limits of a system bus.
     pub fn is_system_bus(&self) -> bool {
-        matches!(self, Scope::System | Scope::Machine(_) | Scope::Address(_))
+        matches!(self, Scope::System | Scope::Machine(_) | Scope::Remote(_) | Scope::Address(_))
     }
 
     /// Whether its units see the files of this host. An address may lead anywhere; mostly it does not lead far.
     pub fn is_here(&self) -> bool {
         match self {
-            Scope::System | Scope::User | Scope::Address(_) => true,
+            Scope::System | Scope::User | Scope::Capsule(_) | Scope::Address(_) => true,
+            Scope::Remote(_) => false,
             Scope::Machine(name) => name == ".host",
             Scope::UserMachine(name) => {
                 name.rsplit_once('@').is_some_and(|(_, machine)| matches!(machine, "" | ".host"))
@@ -69,8 +76,8 @@ impl Scope {
     /// Whether it is a user's manager, as far as that can be told.
     pub fn is_user(&self) -> bool {
         match self {
-            Scope::User | Scope::UserMachine(_) => true,
-            Scope::System | Scope::Machine(_) => false,
+            Scope::User | Scope::UserMachine(_) | Scope::Capsule(_) => true,
+            Scope::System | Scope::Machine(_) | Scope::Remote(_) => false,
             Scope::Address(_) => !nix::unistd::geteuid().is_root(),
         }
     }
@@ -94,6 +101,8 @@ impl Scope {
             }
             Scope::Machine(name) => return only_bus(Target::Machine(text("machine name", name)?)),
             Scope::UserMachine(name) => return only_bus(Target::UserMachine(text("machine name", name)?)),
+            Scope::Remote(remote) => return only_bus(Target::Program(remote.program()?)),
+            Scope::Capsule(name) => return capsule::targets(name, transport),
             Scope::Address(address) => {
                 let address = text("D-Bus address", address)?;
                 return Ok(vec![match transport {
@@ -122,6 +131,9 @@ impl Scope {
 
     /// Says why connecting failed, and what to do.
     pub fn explain(&self, error: Error) -> Error {
+        if let (Scope::Remote(_), Error::Disconnected { reason }) = (self, &error) {
+            return self.unreachable(remote::explain(reason));
+        }
         let Error::System { errno, .. } = &error else { return error };
         let text = errno.desc();
         let booted = Path::new("/run/systemd/system").exists();
@@ -143,6 +155,10 @@ impl Scope {
             (Scope::User, Errno::EACCES | Errno::EPERM | Errno::ECONNRESET) => format!(
                 "{text}: a user manager is reached by its own user only; is XDG_RUNTIME_DIR that of another one?"
             ),
+            (Scope::Remote(_), _) => remote::explain_program(*errno),
+            (Scope::Capsule(_), Errno::EACCES | Errno::EPERM | Errno::ECONNRESET) => {
+                format!("{text}: a capsule is reached by root only")
+            }
             (Scope::Machine(_) | Scope::UserMachine(_), Errno::ENOENT | Errno::ENXIO | Errno::EHOSTDOWN) => {
                 format!("{text}: is it running? (machinectl list)")
             }

@@ -23,7 +23,11 @@ impl Manager {
     /// Where the units of the manager are.
     pub(crate) fn seat(&self) -> Seat {
         let (machine, foreign) = match &self.inner.scope {
-            Scope::System | Scope::User | Scope::Address(_) => return Seat { machine: None, foreign: false },
+            // What is opened here is of no use at the end of an ssh connection, and refused: see `check_descriptors`.
+            Scope::System | Scope::User | Scope::Remote(_) | Scope::Address(_) => {
+                return Seat { machine: None, foreign: false };
+            }
+            Scope::Capsule(_) => return Seat { machine: None, foreign: true },
             Scope::Machine(name) => (name.as_str(), false),
             Scope::UserMachine(name) => (name.rsplit_once('@').map_or(name.as_str(), |(_, machine)| machine), true),
         };

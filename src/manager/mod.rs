@@ -2,6 +2,7 @@
 
 mod awaited;
 mod calls;
+mod capsule;
 mod connect;
 mod control;
 mod default;
@@ -15,6 +16,7 @@ mod machine;
 #[cfg(test)]
 mod recorder;
 mod registry;
+mod remote;
 mod signals;
 #[cfg(test)]
 mod tests;
@@ -33,7 +35,7 @@ pub use job_mode::JobMode;
 pub(crate) use jobs::Pace;
 pub(crate) use machine::{Seat, open_machine_pty};
 
-use crate::bus::{Container, Link, Message, Target, Value};
+use crate::bus::{Container, Link, Message, Value};
 use crate::error::{Error, Result};
 use crate::unit::name;
 use crate::unit::tracked::Tracked;
@@ -42,6 +44,7 @@ use connect::Scope;
 use holding::Holding;
 use jobs::Jobs;
 use registry::Registry;
+use remote::Remote;
 use types::Known;
 
 /// A connection to a systemd service manager: the one of the system, or one of a user.
@@ -81,6 +84,7 @@ pub(crate) struct Start {
 pub struct ManagerBuilder {
     scope: Scope,
     transport: Transport,
+    ssh_options: Vec<String>,
 }
 
 impl Manager {
@@ -126,10 +130,59 @@ impl Manager {
         Self::builder().user_machine(name).connect().await
     }
 
+    /// Connects to the system manager of another host, over ssh, or to that of a container there: `user@host`,
+    /// `user@host:port`, `user@host/machine`, `user@host:port/machine` (and `user@host:machine`, which `systemd-run -H`
+    /// takes too). An IPv6 address stands in brackets: `[fe80::1%eth0]:22`. User and port are ssh's own defaults where
+    /// they are left out, and the host may be one of `ssh_config(5)`.
+    ///
+    /// This runs `ssh -xT -- user@host systemd-stdio-bridge`, as libsystemd does (`systemd-run --host=`), or another
+    /// program than ssh, with the same arguments, where the environment variable `SYSTEMD_SSH` names one. The host needs
+    /// systemd, an ssh server and a system bus. User managers cannot be reached so.
+    ///
+    /// - No descriptors, terminals or processes of this host can be passed to a unit there: piped and inherited streams
+    ///   (so [`Command::output`](crate::Command::output)) are [`Error::Invalid`] before anything is sent. Output goes to
+    ///   the journal there, or to a file there ([`Stdio::file`](crate::Stdio::file)).
+    /// - ssh asks for passwords and about unknown host keys on the controlling terminal of this process, if it has one,
+    ///   and belongs to its process group, so that a Ctrl-C ends it too. Who does not want that says so in
+    ///   `ssh_config(5)` or with [`ManagerBuilder::ssh_option`] (`BatchMode=yes`): an error then takes the place of the
+    ///   question. The login has about 90 seconds (libsystemd's own limit).
+    /// - Nothing of what ssh says comes to standard error: its last lines are in the error, also when the connection is
+    ///   lost later ([`Error::Disconnected`]). A host that just falls silent ssh notices with `ServerAliveInterval` only.
+    /// - When the connection is closed, ssh has a second to end by itself. It ends with this process, too.
+    ///
+    /// ```no_run
+    /// # async fn example() -> sdrun::Result<()> {
+    /// let web = sdrun::Manager::remote("root@web1.example.org:2222").await?;
+    /// sdrun::Command::new("apt-get").args(["-y", "upgrade"]).start(&web).await?.await?.check()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a name that is none, before anything is run. [`Error::Unavailable`] where ssh cannot be run
+    /// or does not get there, with what it said. Cancel-safe: no ssh stays behind.
+    pub async fn remote(host: impl Into<String>) -> Result<Self> {
+        Self::builder().remote(host).connect().await
+    }
+
+    /// Connects to the manager of a capsule (`capsule@.service(5)`), by its name: `name` of `capsule@name.service`, which
+    /// must run. Over its bus, or, where that has none, over its private socket. For root.
+    ///
+    /// Its units run as the capsule's own user, on this host.
+    ///
+    /// # Errors
+    ///
+    /// As [`system`](Manager::system), [`Error::Unsupported`] where the systemd that runs is older than 256, and
+    /// [`Error::Invalid`] for a name that a capsule cannot have.
+    pub async fn capsule(name: impl Into<String>) -> Result<Self> {
+        Self::builder().capsule(name).connect().await
+    }
+
     /// A manager that is chosen step by step. Without a choice it is the system's for root, and the caller's own
     /// for anyone else.
     pub fn builder() -> ManagerBuilder {
-        ManagerBuilder { scope: Scope::by_uid(), transport: Transport::Auto }
+        ManagerBuilder { scope: Scope::by_uid(), transport: Transport::Auto, ssh_options: Vec::new() }
     }
 
     /// The default manager of this process: the system's for root, the caller's own for anyone else.
@@ -261,9 +314,20 @@ impl Manager {
         self.inner.scope.is_user()
     }
 
-    /// Refuses more descriptors than one message may carry: a bus daemon would close the connection, with all that is
+    /// Refuses a terminal of this host where the units are at the end of an ssh connection.
+    pub(crate) fn check_terminal(&self) -> Result<()> {
+        match &self.inner.scope {
+            Scope::Remote(remote) => Err(remote.refuse("a terminal")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses descriptors that the connection does not carry, and more than one message may carry: a bus daemon would close the connection, with all that is
     /// outstanding on it.
     pub(crate) fn check_descriptors(&self, count: usize) -> Result<()> {
+        if let (Scope::Remote(remote), 1..) = (&self.inner.scope, count) {
+            return Err(remote.refuse("descriptors"));
+        }
         let most = if self.inner.private { 253 } else { 16 };
         if count <= most {
             return Ok(());
@@ -308,6 +372,26 @@ impl ManagerBuilder {
         self
     }
 
+    /// The system manager of another host, over ssh: see [`Manager::remote`].
+    pub fn remote(mut self, host: impl Into<String>) -> Self {
+        self.scope = Scope::Remote(Remote { host: host.into(), options: Vec::new() });
+        self
+    }
+
+    /// An option for ssh, as `ssh -o` takes it and `ssh_config(5)` lists them: `BatchMode=yes`, `ConnectTimeout=10`,
+    /// `IdentityFile=/root/.ssh/fleet`. For [`remote`](ManagerBuilder::remote) only; it can be given several times, and
+    /// of the same option ssh takes the first.
+    pub fn ssh_option(mut self, option: impl Into<String>) -> Self {
+        self.ssh_options.push(option.into());
+        self
+    }
+
+    /// The manager of a capsule: see [`Manager::capsule`].
+    pub fn capsule(mut self, name: impl Into<String>) -> Self {
+        self.scope = Scope::Capsule(name.into());
+        self
+    }
+
     /// A manager by the D-Bus address of its bus (or, with [`Transport::Private`], of its own socket), for instance
     /// `unix:path=/run/dbus/system_bus_socket`. Addresses are described in the D-Bus specification and in
     /// `sd_bus_set_address(3)`.
@@ -326,13 +410,19 @@ impl ManagerBuilder {
     ///
     /// # Errors
     ///
-    /// As [`Manager::system`], and [`Error::Invalid`] for a name or an address that holds a NUL byte, or where
-    /// [`Transport::Private`] is asked for and the manager is in a container.
+    /// As [`Manager::system`], [`Manager::remote`] and [`Manager::capsule`], and [`Error::Invalid`] for a name or an
+    /// address that holds a NUL byte, where [`Transport::Private`] is asked for and the manager is in a container or on
+    /// another host, or for an [`ssh_option`](ManagerBuilder::ssh_option) where there is no ssh.
     pub async fn connect(self) -> Result<Manager> {
-        let ManagerBuilder { scope, transport } = self;
+        let ManagerBuilder { mut scope, transport, ssh_options } = self;
+        match (&mut scope, ssh_options.first()) {
+            (Scope::Remote(remote), _) => remote.options = ssh_options,
+            (_, Some(option)) => return Err(Error::invalid("ssh option", option, "is for Manager::remote only")),
+            (_, None) => {}
+        }
         let mut failed = None;
         for target in scope.targets(transport)? {
-            let private = matches!(target, Target::Peer(_));
+            let private = target.is_direct();
             let jobs = Arc::new(Jobs::new(scope.is_system_bus() && !private));
             match Link::open(target, Registry::new(private, jobs.clone())).await {
                 Ok(link) => {
@@ -349,7 +439,11 @@ impl ManagerBuilder {
                 }
             }
         }
-        Err(scope.explain(failed.unwrap_or(Error::NoRuntime)))
+        let failed = failed.unwrap_or(Error::NoRuntime);
+        match &scope {
+            Scope::Capsule(name) if Scope::nobody_there(&failed) => Err(capsule::why_not(name, &scope).await),
+            _ => Err(scope.explain(failed)),
+        }
     }
 }
 
