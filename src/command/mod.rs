@@ -25,7 +25,7 @@ use tracing::Instrument;
 
 use crate::error::{Error, Result};
 use crate::manager::{Manager, Start};
-use crate::property::{Properties, Settled, settle};
+use crate::property::{Properties, Property, Settled, settle};
 use crate::unit::name;
 use crate::unit::tracked::{MustEnd, Tracked};
 use crate::unit::{Exit, Habits, Pty, Unit};
@@ -234,6 +234,8 @@ impl Command {
     /// [`Error::UnitExists`], [`Error::AccessDenied`] and [`Error::Call`] for what systemd refuses.
     pub async fn start(&mut self, manager: &Manager) -> Result<Unit> {
         let tracked = Arc::new(Tracked::new(self.unit_name()?));
+        // Before anything is opened, and before the manager is asked anything.
+        manager.check_descriptors(self.descriptors())?;
         let (streams, pipes) = self.prepare(self.terminal.open(manager).await?)?;
         let given = Arc::new(OnceLock::from(manager.clone()));
         let unit = self.handle(tracked, given, pipes)?;
@@ -323,6 +325,13 @@ impl Command {
     fn prepare(&self, terminal: Option<Opened>) -> Result<(Streams, Pipes)> {
         let [stdin, stdout, stderr] = &self.stdio;
         Streams::prepare([stdin.as_ref(), stdout.as_ref(), stderr.as_ref()], terminal)
+    }
+
+    /// How many descriptors the caller has given, or wants made.
+    fn descriptors(&self) -> usize {
+        let streams = self.stdio.iter().flatten().filter(|stdio| stdio.is_descriptor()).count();
+        let properties = self.service.auxiliary.iter().flat_map(|(_, list)| list).chain(self.extra.list());
+        streams + properties.map(Property::descriptors).sum::<usize>()
     }
 
     fn handle(&self, tracked: Arc<Tracked>, manager: Arc<OnceLock<Manager>>, pipes: Pipes) -> Result<Unit> {

@@ -60,7 +60,8 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// What starts the command fails with [`Error::System`] where no pseudo-terminal can be had. One in a machine is
+    /// What starts the command fails with [`Error::System`] where no pseudo-terminal can be had, and with
+    /// [`Error::Invalid`] on another host ([`Manager::remote`]), where there is none. One in a machine is
     /// opened by systemd-machined (`OpenMachinePTY`, org.freedesktop.machine1(5)): [`Error::Unavailable`] where that
     /// does not run or does not know the machine, and [`Error::AccessDenied`] for who is neither root nor allowed to
     /// by polkit.
@@ -114,6 +115,9 @@ impl Terminal {
 
     /// Opens it, if there is to be one, where the manager's units can open it too.
     pub async fn open(&self, manager: &Manager) -> Result<Option<Opened>> {
+        if self.new || self.master.is_some() {
+            manager.check_terminal()?;
+        }
         let Seat { machine, foreign } = manager.seat();
         let opened = match &machine {
             Some(machine) if self.new => Some(open_machine_pty(machine).await?.into()),

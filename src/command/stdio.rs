@@ -134,6 +134,11 @@ impl Stdio {
         })
     }
 
+    /// Whether the unit is given a descriptor of this process.
+    pub(super) fn is_descriptor(&self) -> bool {
+        matches!(self.0, Kind::Inherit | Kind::Given(_) | Kind::Piped)
+    }
+
     /// Whether this can be the stream, and can be sent.
     pub(super) fn check(&self, stream: Stream) -> Result<()> {
         match &self.0 {
@@ -229,8 +234,7 @@ impl Streams {
         let (mut streams, mut pipes) = (Streams::default(), Pipes::default());
         // systemd 252 opens no terminal beside a stream that is a descriptor (it aborts), so then the terminal is one too.
         // Where it may be opened that is better: a descriptor systemd 252 forgets when it restarts a unit.
-        let descriptor =
-            stdio.iter().flatten().any(|stdio| matches!(stdio.0, Kind::Inherit | Kind::Given(_) | Kind::Piped));
+        let descriptor = stdio.iter().flatten().any(|stdio| stdio.is_descriptor());
         let passed = match &terminal {
             Some(terminal) if terminal.foreign || descriptor => Some(Arc::new(terminal.slave()?)),
             _ => None,

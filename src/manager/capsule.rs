@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::connect::{Scope, Transport};
-use super::{MANAGER_PATH, Manager};
-use crate::bus::{Foreign, Target, Value};
+use super::Manager;
+use crate::bus::{Foreign, Target};
 use crate::error::{Error, Result};
 
 /// The systemd that brought them.
@@ -45,20 +45,15 @@ fn check(name: &str) -> Result<()> {
 /// Nobody listens there: systemd knows no capsules, or this one does not run.
 pub(super) async fn why_not(name: &str, scope: &Scope) -> Error {
     match running_version().await {
-        Ok(Some(version)) if version < SINCE => Error::Unsupported { what: "a capsule", since: SINCE },
+        Ok(version) if version < SINCE => Error::Unsupported { what: "a capsule", since: SINCE },
         _ => scope.unreachable(format!("nobody listens in /run/capsules/{name}; `systemctl start capsule@{name}.service`")),
     }
 }
 
 /// The version of the systemd that runs this host.
-async fn running_version() -> Result<Option<u32>> {
+async fn running_version() -> Result<u32> {
     // Boxed, since this is what connecting calls.
-    let system = Box::pin(Manager::system()).await?;
-    let version = system.property_at(MANAGER_PATH, "org.freedesktop.systemd1.Manager", "Version").await?;
-    let Value::Str(version) = version else { return Err(Error::message("a version")) };
-    // "252.39-1~deb12u2", "257~rc1"; a build from git may begin with a "v".
-    let digits = version.trim_start_matches('v').split(|c: char| !c.is_ascii_digit()).next();
-    Ok(digits.and_then(|digits| digits.parse().ok()))
+    Box::pin(Manager::system()).await?.version().await
 }
 
 #[cfg(test)]

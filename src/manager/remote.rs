@@ -109,7 +109,9 @@ fn parse(text: &str) -> Result<Parts> {
         if part.starts_with('-') {
             return Err(invalid(&format!("has {what} that begins with \"-\", which ssh would take for an option")));
         }
-        if let Some(odd) = part.chars().find(|character| ODD.contains(*character)) {
+        // A colon ends a host's name, unless it is part of an address.
+        let odd = |character: &char| ODD.contains(*character) || (*character == ':' && user == Some(part));
+        if let Some(odd) = part.chars().find(odd) {
             return Err(invalid(&format!("has {what} with {odd:?} in it")));
         }
     }
@@ -149,7 +151,7 @@ fn parse(text: &str) -> Result<Parts> {
 }
 
 /// What a shell makes more of than a character of a name: ssh hands names to one for `ProxyCommand`.
-const ODD: &str = "'\"`$\\;&<>|(){}:*?!#~^=,[]";
+const ODD: &str = "'\"`$\\;&<>|(){}*?!#~^=,[]";
 
 /// Whether it is a name that a machine may have, which is that of a host.
 fn is_machine(name: &str) -> bool {
@@ -229,7 +231,7 @@ mod tests {
             ("a\tb", "white space"),
             ("a\0", "control character"),
             ("a\u{1b}[m", "control character"),
-            ("host:", "a machine's name"),
+            ("host:", "port"),
             ("host:/m", "port"),
             ("host:0", "port"),
             ("host:65536", "port"),

@@ -59,6 +59,16 @@ pub(crate) enum Property {
     Unknown { name: String, text: String },
 }
 
+impl Property {
+    /// How many descriptors are in it. Nothing that is written as text has any.
+    pub(crate) fn descriptors(&self) -> usize {
+        match self {
+            Property::Set(_, value) => value.descriptors(),
+            Property::Since(..) | Property::Unknown { .. } => 0,
+        }
+    }
+}
+
 /// How the value of a setting is read.
 type Convert = fn(&Field<'_>) -> Result<Vec<Property>>;
 
