@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod container;
+pub mod sshd;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -89,7 +90,8 @@ macro_rules! alone {
             $(#[$attribute])*
             #[test]
             fn alone() {
-                let status = support::helper(concat!(stringify!($name), "::body")).status().unwrap();
+                let module = module_path!().split_once("::").expect("a module of a crate").1;
+                let status = support::helper(&format!("{module}::body")).status().unwrap();
                 assert!(status.success(), "{status}");
             }
 
