@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -30,6 +31,12 @@ const KEPT: usize = 4096;
 /// How many lines of it are shown, and how much of each.
 const LINES: usize = 6;
 const WIDTH: usize = 300;
+
+/// What a reason ends with where it said nothing.
+pub(crate) const SILENT: &str = "without a word";
+
+/// The reason where it passed on what it should not.
+pub(crate) const NO_DBUS: &str = "something else than D-Bus came from it";
 
 /// How long it has to end by itself once its input has ended, and then after each signal.
 const GRACE: Duration = Duration::from_secs(1);
@@ -64,9 +71,11 @@ struct Said {
 
 /// The connection is closed.
 #[derive(Debug)]
-struct Closing {
-    /// It passed messages, so that it ends with its input.
-    established: bool,
+enum Closing {
+    /// It is about to end, or ends with its input: it is given time for that.
+    Patiently,
+    /// It is on its way to the other side still, and does not look at its input.
+    AtOnce,
 }
 
 impl Child {
@@ -108,7 +117,8 @@ impl Child {
 
     /// Ends it, unless it has ended, and says why there is no connection. The connection is closed already.
     pub async fn end(mut self, error: Error) -> Error {
-        self.close();
+        // Its own words and its own status are what is wanted.
+        self.close(Closing::Patiently);
         // It never sends anything.
         let _ = (&mut self.ended).await;
         self.explain(error)
@@ -119,25 +129,32 @@ impl Child {
         let said = lock(&self.said);
         let (words, name) = (said.words(), &self.name);
         let status = said.status.filter(|_| !said.signalled).map(describe);
+        let errno = match &error {
+            Error::System { errno, .. } => Some(*errno),
+            _ => None,
+        };
         let reason = match (words.is_empty(), status) {
+            _ if matches!(errno, Some(Errno::EPERM | Errno::EBADMSG | Errno::EPROTO | Errno::EINVAL)) => {
+                [NO_DBUS, &words].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+            }
             (true, None) => lost(&error),
-            (true, Some(status)) => format!("{name} {status}, without a word"),
+            (true, Some(status)) => format!("{name} {status}, {SILENT}"),
             (false, None) => format!("{words} ({})", lost(&error)),
             (false, Some(status)) => format!("{words} ({name} {status})"),
         };
         Error::Disconnected { reason: reason.into() }
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, how: Closing) {
         if let Some(closes) = self.closes.take() {
-            let _ = closes.send(Closing { established: self.established });
+            let _ = closes.send(how);
         }
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        self.close();
+        self.close(if self.established { Closing::Patiently } else { Closing::AtOnce });
     }
 }
 
@@ -236,12 +253,11 @@ impl Future for Attendant {
         if let Stage::Open(closed) = stage {
             match Pin::new(closed).poll(cx) {
                 Poll::Pending => return Poll::Pending,
-                // One that connects still does not look at its input.
-                Poll::Ready(Ok(Closing { established: false })) | Poll::Ready(Err(_)) => {
+                Poll::Ready(Ok(Closing::AtOnce) | Err(_)) => {
                     signal(process, Signal::SIGTERM, said);
                     *stage = Stage::Ending(Signal::SIGKILL);
                 }
-                Poll::Ready(Ok(Closing { established: true })) => *stage = Stage::Ending(Signal::SIGTERM),
+                Poll::Ready(Ok(Closing::Patiently)) => *stage = Stage::Ending(Signal::SIGTERM),
             }
             *timer = Some(Box::pin(tokio::time::sleep(GRACE)));
         }

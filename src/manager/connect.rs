@@ -131,8 +131,8 @@ impl Scope {
 
     /// Says why connecting failed, and what to do.
     pub fn explain(&self, error: Error) -> Error {
-        if let (Scope::Remote(_), Error::Disconnected { reason }) = (self, &error) {
-            return self.unreachable(remote::explain(reason));
+        if let (Scope::Remote(remote), Error::Disconnected { reason }) = (self, &error) {
+            return self.unreachable(remote.explain(reason));
         }
         let Error::System { errno, .. } = &error else { return error };
         let text = errno.desc();

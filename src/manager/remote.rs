@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use nix::errno::Errno;
 
-use crate::bus::Program;
+use crate::bus::{NO_DBUS, Program, SILENT};
 use crate::error::{Error, Result};
 
 /// What is run on the host: it passes messages between its standard input and output and a bus.
@@ -46,6 +46,25 @@ impl Remote {
         arguments.extend(machine.map(|machine| format!("--machine={machine}")));
         let path = std::env::var_os(SSH).filter(|path| !path.is_empty()).unwrap_or_else(|| "ssh".into());
         Ok(Program { path, arguments: arguments.into_iter().map(OsString::from).collect() })
+    }
+
+    /// Why ssh did not get there, and what to do where that does not say so itself.
+    pub fn explain(&self, reason: &str) -> String {
+        if reason.contains(BRIDGE) && reason.contains("not found") {
+            return format!("{reason}; is systemd installed there?");
+        }
+        if reason.starts_with(NO_DBUS) {
+            return format!("{reason} (does a startup file of the shell there print something?)");
+        }
+        // The bridge of some versions talks to its journal alone.
+        if !reason.ends_with(SILENT) {
+            return reason.to_owned();
+        }
+        let machine = match parse(&self.host) {
+            Ok(Parts { machine: Some(machine), .. }) => format!(" does machine {machine:?} run there (machinectl list)?"),
+            _ => " does the system bus run there?".to_owned(),
+        };
+        format!("{reason};{machine} Its journal may say more (journalctl --identifier={BRIDGE})")
     }
 
     /// The error for what cannot be passed there.
@@ -162,14 +181,6 @@ fn is_machine(name: &str) -> bool {
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     name.len() <= 64 && name.split('.').all(label)
-}
-
-/// Why ssh did not get there, and what to do where it does not say so itself.
-pub(super) fn explain(reason: &str) -> String {
-    if reason.contains(BRIDGE) && reason.contains("not found") {
-        return format!("{reason}; is systemd installed there?");
-    }
-    reason.to_owned()
 }
 
 /// Why there was no connection at all.

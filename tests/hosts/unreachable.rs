@@ -59,7 +59,7 @@ async fn ssh_says_why() {
     // No such container there.
     let host = format!("{root}/sdrun-no-such-machine");
     let said = reason(keys.remote(&host), &host).await;
-    assert!(said.len() > 20, "{said}");
+    assert!(said.contains("machinectl list") || said.contains("achine"), "{said}");
 
     // All that did the server no harm.
     let manager = sshd.manager().await;
@@ -77,14 +77,14 @@ async fn the_host_is_not_as_it_should_be() {
     let said = reason(sshd.keys.remote(&sshd.root()), &sshd.root()).await;
     assert!(said.contains("systemd-stdio-bridge") && said.contains("is systemd installed there?"), "{said}");
 
-    let sshd = Sshd::with("SetEnv DBUS_SYSTEM_BUS_ADDRESS=unix:path=/nonexistent\n");
+    let sshd = Sshd::with("ForceCommand systemd-stdio-bridge --bus-path=unix:path=/nonexistent\n");
     let said = reason(sshd.keys.remote(&sshd.root()), &sshd.root()).await;
-    assert!(said.contains("No such file"), "{said}");
+    assert!(said.contains("No such file") || said.contains("does the system bus run there?"), "{said}");
 
-    // What is no D-Bus ends the connection.
+    // What is no D-Bus.
     let sshd = Sshd::with("ForceCommand echo Welcome to this host; exec systemd-stdio-bridge\n");
     let said = reason(sshd.keys.remote(&sshd.root()), &sshd.root()).await;
-    assert!(said.contains("systemd-stdio-bridge"), "{said}");
+    assert!(said.contains("something else than D-Bus") && said.contains("startup file"), "{said}");
 
     let sshd = Sshd::with("ForceCommand exit 3\n");
     let said = reason(sshd.keys.remote(&sshd.root()), &sshd.root()).await;
