@@ -70,7 +70,9 @@ async fn run_on(host: &str, task: &Task) -> Outcome {
     println!("{host}: connecting");
     let outcome = match run(host, task).await {
         Ok(()) => Outcome::Ok,
-        Err(error @ (Error::Unavailable { .. } | Error::Disconnected { .. })) => Outcome::Unreachable(error.to_string()),
+        Err(error @ (Error::Unavailable { .. } | Error::Disconnected { .. })) => {
+            Outcome::Unreachable(error.to_string())
+        }
         Err(error) => Outcome::Failed(error.to_string()),
     };
     let seconds = begun.elapsed().as_secs_f64();

@@ -89,7 +89,8 @@ async fn links_lead_no_further_than_its_user_may_go() {
     let private = format!("/run/capsules/{}/systemd/private", capsule.0);
     std::fs::rename(&private, format!("{private}.away")).unwrap();
     std::os::unix::fs::symlink("/run/systemd/private", &private).unwrap();
-    let manager = soon("the error", Manager::builder().capsule(&capsule.0).transport(Transport::Private).connect()).await;
+    let manager =
+        soon("the error", Manager::builder().capsule(&capsule.0).transport(Transport::Private).connect()).await;
     // Where the host's own manager was reached, this would be a root's command.
     assert!(manager.is_err(), "{manager:?}");
     std::fs::rename(format!("{private}.away"), &private).unwrap();
@@ -105,7 +106,10 @@ async fn a_capsule_that_does_not_run() {
         assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::Unsupported);
     } else {
         assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
-        assert!(text.contains("\"sdrun-none\"") && text.contains("systemctl start capsule@sdrun-none.service"), "{text}");
+        assert!(
+            text.contains("\"sdrun-none\"") && text.contains("systemctl start capsule@sdrun-none.service"),
+            "{text}"
+        );
     }
 }
 

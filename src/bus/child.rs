@@ -46,13 +46,16 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Program {
     pub path: OsString,
     pub arguments: Vec<OsString>,
+    /// Where it leads to, for messages.
+    pub destination: Box<str>,
 }
 
 /// The program that runs. When this is dropped it is ended, and whoever ends it sees to it that nothing is left of it.
 #[derive(Debug)]
 pub(super) struct Child {
-    /// For messages.
+    /// Its name, and where it leads to, for messages.
     name: Box<str>,
+    destination: Box<str>,
     said: Arc<Mutex<Said>>,
     closes: Option<oneshot::Sender<Closing>>,
     ended: oneshot::Receiver<()>,
@@ -107,7 +110,8 @@ impl Child {
             _ends: ends,
         });
         let name = Path::new(&program.path).file_name().unwrap_or(&program.path).to_string_lossy().into();
-        Ok((Child { name, said, closes: Some(closes), ended, established: false }, ours.into()))
+        let destination = program.destination.clone();
+        Ok((Child { name, destination, said, closes: Some(closes), ended, established: false }, ours.into()))
     }
 
     /// The handshake is over.
@@ -127,14 +131,23 @@ impl Child {
     /// Why there is no connection, as far as it is known now.
     pub fn explain(&self, error: Error) -> Error {
         let said = lock(&self.said);
-        let (words, name) = (said.words(), &self.name);
+        // Who asks for a connection knows where to. One that is lost may be one of many.
+        let name = match self.established {
+            true => format!("{} to {}", self.name, self.destination),
+            false => self.name.to_string(),
+        };
+        let words = said.words();
         let status = said.status.filter(|_| !said.signalled).map(describe);
         let errno = match &error {
             Error::System { errno, .. } => Some(*errno),
             _ => None,
         };
         let reason = match (words.is_empty(), status) {
-            _ if matches!(errno, Some(Errno::EPERM | Errno::EBADMSG | Errno::EPROTO | Errno::EINVAL)) => {
+            _ if matches!(
+                errno,
+                Some(Errno::EPERM | Errno::EBADMSG | Errno::EPROTO | Errno::EINVAL | Errno::ENOBUFS)
+            ) =>
+            {
                 [NO_DBUS, &words].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
             }
             (true, None) => lost(&error),
@@ -240,7 +253,8 @@ impl Future for Attendant {
         if let Poll::Ready(status) = pin!(process.wait()).poll(cx) {
             // What it said last is in the pipe, of which the runtime may not know yet. It is not read to its end: something
             // that the program left behind may hold it open (ssh's `ControlPersist` does).
-            while let Some(length) = stderr.as_ref().and_then(|pipe| nix::unistd::read(pipe.as_fd(), &mut buffer).ok()) {
+            while let Some(length) = stderr.as_ref().and_then(|pipe| nix::unistd::read(pipe.as_fd(), &mut buffer).ok())
+            {
                 if length == 0 {
                     break;
                 }

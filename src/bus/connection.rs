@@ -133,7 +133,10 @@ impl Bus {
             Target::Bus(address) => Self::open_address(address, true),
             Target::Peer(address) => Self::open_address(address, false),
             Target::Program(program) => Self::open_program(program),
-            Target::Foreign(foreign) => Self::open_fd(foreign.connect()?.into(), !foreign.direct, true),
+            Target::Foreign(foreign) => {
+                let bus = Self::over_fd(foreign.connect()?.into(), !foreign.direct, true)?;
+                bus.start().map(|()| bus)
+            }
         }?;
         bus.has_child = target.has_child();
         Ok(bus)
@@ -161,21 +164,22 @@ impl Bus {
         check("set the D-Bus address", unsafe { sys::sd_bus_set_address(bus.as_raw(), address.as_ptr()) })?;
         // SAFETY: as above.
         check("sd_bus_set_bus_client", unsafe { sys::sd_bus_set_bus_client(bus.as_raw(), bus_client.into()) })?;
-        // SAFETY: as above.
-        check("connect", unsafe { sys::sd_bus_start(bus.as_raw()) })?;
-        Ok(bus)
+        bus.start().map(|()| bus)
     }
 
     /// Needs a runtime.
     fn open_program(program: &Program) -> Result<Self> {
         let (child, fd) = Child::start(program)?;
-        let mut bus = Self::open_fd(fd, true, false)?;
+        let mut bus = Self::over_fd(fd, true, false)?;
         bus.program = Some(child);
+        // Where the program has ended already this fails and closes the bus. The next step fails with it then, and there
+        // the program is asked why.
+        let _ = bus.start();
         Ok(bus)
     }
 
-    /// Begins a connection over a socket that is connected already.
-    fn open_fd(fd: OwnedFd, bus_client: bool, passes_descriptors: bool) -> Result<Self> {
+    /// A connection, yet to be started, over a socket that is connected already.
+    fn over_fd(fd: OwnedFd, bus_client: bool, passes_descriptors: bool) -> Result<Self> {
         let bus = Self::opened("sd_bus_new", |raw| {
             // SAFETY: `raw` is a place for the new bus.
             unsafe { sys::sd_bus_new(raw) }
@@ -189,9 +193,12 @@ impl Bus {
         check("sd_bus_set_bus_client", unsafe { sys::sd_bus_set_bus_client(bus.as_raw(), bus_client.into()) })?;
         // SAFETY: as above.
         check("sd_bus_negotiate_fds", unsafe { sys::sd_bus_negotiate_fds(bus.as_raw(), passes_descriptors.into()) })?;
-        // SAFETY: as above.
-        check("connect", unsafe { sys::sd_bus_start(bus.as_raw()) })?;
         Ok(bus)
+    }
+
+    fn start(&self) -> Result<()> {
+        // SAFETY: a live bus that was not started yet.
+        check("connect", unsafe { sys::sd_bus_start(self.as_raw()) }).map(drop)
     }
 
     /// One end of a connection over a socket.
@@ -209,9 +216,7 @@ impl Bus {
             // SAFETY: a live bus that was not started yet.
             check("sd_bus_set_server", unsafe { sys::sd_bus_set_server(bus.as_raw(), 1, id) })?;
         }
-        // SAFETY: a live bus that was not started yet.
-        check("sd_bus_start", unsafe { sys::sd_bus_start(bus.as_raw()) })?;
-        Ok(bus)
+        bus.start().map(|()| bus)
     }
 
     /// The two ends of a connection over a socket pair: the client's, and the one of a server that a test

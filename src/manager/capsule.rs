@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::connect::{Scope, Transport};
 use super::Manager;
+use super::connect::{Scope, Transport};
 use crate::bus::{Foreign, Target};
 use crate::error::{Error, Result};
 
@@ -46,7 +46,8 @@ fn check(name: &str) -> Result<()> {
 pub(super) async fn why_not(name: &str, scope: &Scope) -> Error {
     match running_version().await {
         Ok(version) if version < SINCE => Error::Unsupported { what: "a capsule", since: SINCE },
-        _ => scope.unreachable(format!("nobody listens in /run/capsules/{name}; `systemctl start capsule@{name}.service`")),
+        _ => scope
+            .unreachable(format!("nobody listens in /run/capsules/{name}; `systemctl start capsule@{name}.service`")),
     }
 }
 

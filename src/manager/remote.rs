@@ -45,7 +45,8 @@ impl Remote {
         arguments.extend(["--".to_owned(), destination, BRIDGE.to_owned()]);
         arguments.extend(machine.map(|machine| format!("--machine={machine}")));
         let path = std::env::var_os(SSH).filter(|path| !path.is_empty()).unwrap_or_else(|| "ssh".into());
-        Ok(Program { path, arguments: arguments.into_iter().map(OsString::from).collect() })
+        let arguments = arguments.into_iter().map(OsString::from).collect();
+        Ok(Program { path, arguments, destination: self.host.as_str().into() })
     }
 
     /// Why ssh did not get there, and what to do where that does not say so itself.
@@ -61,7 +62,9 @@ impl Remote {
             return reason.to_owned();
         }
         let machine = match parse(&self.host) {
-            Ok(Parts { machine: Some(machine), .. }) => format!(" does machine {machine:?} run there (machinectl list)?"),
+            Ok(Parts { machine: Some(machine), .. }) => {
+                format!(" does machine {machine:?} run there (machinectl list)?")
+            }
             _ => " does the system bus run there?".to_owned(),
         };
         format!("{reason};{machine} Its journal may say more (journalctl --identifier={BRIDGE})")

@@ -28,7 +28,8 @@ async fn ssh_is_killed() {
         return;
     }
     let sshd = Sshd::start();
-    for (signal, says) in [(Signal::SIGKILL, "ssh was killed by SIGKILL"), (Signal::SIGTERM, "ssh exited with status 255")] {
+    for (signal, says) in [(Signal::SIGKILL, "was killed by SIGKILL"), (Signal::SIGTERM, "exited with status 255")] {
+        let says = &format!("ssh to {} {says}", sshd.root());
         let manager = sshd.manager().await;
         let unit = Command::new("/bin/sleep").arg("1000").start(&manager).await.unwrap();
         soon("the start", unit.activated()).await.unwrap();
@@ -62,9 +63,13 @@ async fn the_host_closes_the_connection() {
     let manager = sshd.manager().await;
     let unit = Command::new("/bin/sleep").arg("1000").start(&manager).await.unwrap();
     let waiting = unit.wait();
+    // Newer servers have two for a connection, one the child of the other.
     let sessions = children_of(sshd.pid());
     assert_eq!(sessions.len(), 1, "{sessions:?}");
-    kill(Pid::from_raw(sessions[0].0 as i32), Signal::SIGKILL).unwrap();
+    let below = children_of(sessions[0].0).into_iter().filter(|(_, line)| line.contains("sshd"));
+    for (pid, _) in below.chain(sessions.clone()) {
+        let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
+    }
     disconnected(soon("the error", waiting).await.unwrap_err(), "closed by remote host");
     support::systemctl(&["stop", unit.name()]);
 }
@@ -90,7 +95,9 @@ async fn in_the_middle_of_many_starts() {
     for end in ends {
         match end {
             Ok(exit) => assert!(exit.success(), "{exit:?}"),
-            Err(Error::Disconnected { reason }) => assert!(reason.contains("SIGKILL") || reason.contains("reset"), "{reason}"),
+            Err(Error::Disconnected { reason }) => {
+                assert!(reason.contains("SIGKILL") || reason.contains("reset"), "{reason}")
+            }
             Err(error) => panic!("{error:?}"),
         }
     }

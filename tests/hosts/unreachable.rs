@@ -91,7 +91,9 @@ async fn the_host_is_not_as_it_should_be() {
     assert!(said.contains("exited with status 3, without a word"), "{said}");
 
     // More than is kept of it, and with what a terminal would obey.
-    let sshd = Sshd::with(r"ForceCommand i=0; while [ $i -lt 20000 ]; do i=$((i+1)); printf '\033[31mline %d\r\n' $i; done >&2; exit 4");
+    let sshd = Sshd::with(
+        r"ForceCommand i=0; while [ $i -lt 20000 ]; do i=$((i+1)); printf '\033[31mline %d\r\n' $i; done >&2; exit 4",
+    );
     let said = reason(sshd.keys.remote(&sshd.root()), &sshd.root()).await;
     assert!(said.contains("line 20000") && !said.contains("line 19000") && said.len() < 2000, "{said}");
 }

@@ -9,6 +9,7 @@ mod message;
 mod odd;
 mod peer;
 mod probe;
+mod program;
 mod raw;
 mod reading;
 mod value;
