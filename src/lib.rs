@@ -29,7 +29,8 @@
 //!
 //! [`run`], [`Command::spawn`] and [`Command::status`] use the default one: the system's for root, the caller's own
 //! (`systemd --user`) for everyone else. [`Manager`] connects to another: [`Manager::system`], [`Manager::user`], the
-//! one of a container or by address, over the bus or ([`Transport::Private`]) without a bus daemon.
+//! one of a container, of a capsule, of another host over ssh ([`Manager::remote`]) or by address, over the bus or
+//! ([`Transport::Private`]) without a bus daemon.
 //! [`Command::start`] takes it.
 //!
 //! # When a unit has ended
