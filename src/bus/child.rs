@@ -38,6 +38,9 @@ pub(crate) const SILENT: &str = "without a word";
 /// The reason where it passed on what it should not.
 pub(crate) const NO_DBUS: &str = "something else than D-Bus came from it";
 
+/// What is said of one that never got there.
+pub(crate) const TIMED_OUT: &str = "was still running when its time was up, and was ended";
+
 /// How long it has to end by itself once its input has ended, and then after each signal.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -137,7 +140,11 @@ impl Child {
             false => self.name.to_string(),
         };
         let words = said.words();
-        let status = said.status.filter(|_| !said.signalled).map(describe);
+        let status = match said.status {
+            // It waited for its host, say, or for an answer to its question.
+            _ if said.signalled && !self.established => Some(TIMED_OUT.into()),
+            status => status.filter(|_| !said.signalled).map(describe),
+        };
         let errno = match &error {
             Error::System { errno, .. } => Some(*errno),
             _ => None,

@@ -16,7 +16,7 @@ pub(crate) mod tests;
 mod value;
 mod watch;
 
-pub(crate) use child::{NO_DBUS, Program, SILENT};
+pub(crate) use child::{NO_DBUS, Program, SILENT, TIMED_OUT};
 pub(crate) use connection::{Bus, Parked, Target};
 pub(crate) use driver::{After, Context, Link, Receiver, Refusal};
 pub(crate) use foreign::Foreign;

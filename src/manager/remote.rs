@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use nix::errno::Errno;
 
-use crate::bus::{NO_DBUS, Program, SILENT};
+use crate::bus::{NO_DBUS, Program, SILENT, TIMED_OUT};
 use crate::error::{Error, Result};
 
 /// What is run on the host: it passes messages between its standard input and output and a bus.
@@ -56,6 +56,9 @@ impl Remote {
         }
         if reason.starts_with(NO_DBUS) {
             return format!("{reason} (does a startup file of the shell there print something?)");
+        }
+        if reason.contains(TIMED_OUT) {
+            return format!("{reason}; did it wait for the host, or for an answer to a question (BatchMode=yes)?");
         }
         // The bridge of some versions talks to its journal alone.
         if !reason.ends_with(SILENT) {
