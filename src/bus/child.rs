@@ -28,6 +28,9 @@ use crate::error::{Error, Result};
 /// How much of what it says is kept.
 const KEPT: usize = 4096;
 
+/// What a pipe holds (`pipe(7)`).
+const PIPE: usize = 65536;
+
 /// How many lines of it are shown, and how much of each.
 const LINES: usize = 6;
 const WIDTH: usize = 300;
@@ -157,7 +160,7 @@ impl Child {
             {
                 [NO_DBUS, &words].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
             }
-            (true, None) => lost(&error),
+            (true, None) => format!("{name}: {}", lost(&error)),
             (true, Some(status)) => format!("{name} {status}, {SILENT}"),
             (false, None) => format!("{words} ({})", lost(&error)),
             (false, Some(status)) => format!("{words} ({name} {status})"),
@@ -260,12 +263,12 @@ impl Future for Attendant {
         if let Poll::Ready(status) = pin!(process.wait()).poll(cx) {
             // What it said last is in the pipe, of which the runtime may not know yet. It is not read to its end: something
             // that the program left behind may hold it open (ssh's `ControlPersist` does).
-            while let Some(length) = stderr.as_ref().and_then(|pipe| nix::unistd::read(pipe.as_fd(), &mut buffer).ok())
-            {
-                if length == 0 {
-                    break;
+            // Nor is more of it read than a pipe holds.
+            for _ in 0..PIPE / buffer.len() {
+                match stderr.as_ref().map(|pipe| nix::unistd::read(pipe.as_fd(), &mut buffer)) {
+                    Some(Ok(length @ 1..)) => lock(said).add(&buffer[..length]),
+                    _ => break,
                 }
-                lock(said).add(&buffer[..length]);
             }
             // Without one somebody else has waited for it: this process has a handler that waits for all children.
             lock(said).status = status.ok();
