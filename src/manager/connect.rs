@@ -156,7 +156,9 @@ impl Scope {
                 "{text}: a user manager is reached by its own user only; is XDG_RUNTIME_DIR that of another one?"
             ),
             (Scope::Remote(_), _) => remote::explain_program(*errno),
-            (Scope::Capsule(_), Errno::EACCES | Errno::EPERM | Errno::ECONNRESET) => {
+            (Scope::Capsule(_), Errno::EACCES | Errno::EPERM | Errno::ECONNRESET)
+                if !nix::unistd::geteuid().is_root() =>
+            {
                 format!("{text}: a capsule is reached by root only")
             }
             (Scope::Machine(_) | Scope::UserMachine(_), Errno::ENOENT | Errno::ENXIO | Errno::EHOSTDOWN) => {
