@@ -10,8 +10,8 @@
 //! a pointer may be null, who frees a result and how long a string lives is said there and
 //! nowhere else. Functions that take a `va_list` are left out, for Rust has none.
 //!
-//! A test compares every declaration with the installed headers. [`terminal`] and [`hold`] alone are something else: calls
-//! for terminals and for processes that sdrun needs, in safe functions.
+//! A test compares every declaration with the installed headers. [`terminal`], [`hold`] and [`reader`] alone are something
+//! else: calls for terminals, for processes and for reading the journal that sdrun needs, in safe functions.
 
 #![allow(non_camel_case_types)]
 #![allow(
@@ -26,6 +26,7 @@ pub mod hold;
 mod id128;
 mod journal;
 mod login;
+pub mod reader;
 pub mod terminal;
 
 pub use libc::FILE;
