@@ -106,6 +106,7 @@
 mod bus;
 mod command;
 mod error;
+mod journal;
 mod manager;
 #[allow(dead_code)]
 mod property;
@@ -117,6 +118,7 @@ pub use command::{
     ServiceType, Stdio,
 };
 pub use error::{Error, Result};
+pub use journal::{Entry, Logs, Priority};
 pub use manager::{JobMode, Manager, ManagerBuilder, Transport};
 pub use property::{Properties, UnitType};
 pub use unit::{

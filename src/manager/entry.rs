@@ -223,6 +223,11 @@ impl Entry {
 
     /// Keeps the signal of the service interface in place of the one before it.
     pub fn keep_service(&mut self, message: Message<'_>, cx: &Context<'_, Registry>) -> Result<()> {
+        if self.tracked.is_watched() {
+            // Whoever watches may be about to look for what its processes write.
+            self.keep_service_state(signals::service_state(&message)?, cx);
+            return Ok(());
+        }
         self.forget_service(cx);
         self.service = Kept::Signal(cx.bus.park(message)?);
         Ok(())
@@ -231,6 +236,10 @@ impl Entry {
     /// The same where it was read already.
     pub fn keep_service_state(&mut self, state: ServiceState, cx: &Context<'_, Registry>) {
         self.forget_service(cx);
+        // Before the start is accepted it may be an earlier unit of the same name.
+        if self.adoption.is_some() || !self.machine.is_unknown() {
+            self.tracked.add_processes(state.processes);
+        }
         self.service = Kept::Read(Box::new(state));
     }
 
@@ -438,11 +447,15 @@ impl Entry {
     }
 
     fn read_service(&mut self, cx: &Context<'_, Registry>) -> Result<Option<ServiceState>> {
-        match std::mem::take(&mut self.service) {
-            Kept::Nothing => Ok(None),
-            Kept::Signal(parked) => cx.bus.unpark(parked).map(|message| signals::service_state(&message)).transpose(),
-            Kept::Read(state) => Ok(Some(*state)),
+        let state = match std::mem::take(&mut self.service) {
+            Kept::Nothing => None,
+            Kept::Signal(parked) => cx.bus.unpark(parked).map(|message| signals::service_state(&message)).transpose()?,
+            Kept::Read(state) => Some(*state),
+        };
+        if let Some(state) = &state {
+            self.tracked.add_processes(state.processes);
         }
+        Ok(state)
     }
 
     /// Gives back what the entry holds; the slice that need not keep the unit any more.

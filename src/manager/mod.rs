@@ -25,7 +25,7 @@ mod types;
 
 use std::ffi::CStr;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::oneshot;
 
@@ -37,6 +37,7 @@ pub(crate) use machine::{Seat, open_machine_pty};
 
 use crate::bus::{Container, Link, Message, Value};
 use crate::error::{Error, Result};
+use crate::journal::Journals;
 use crate::unit::name;
 use crate::unit::tracked::Tracked;
 use calls::{MANAGER_INTERFACE, MANAGER_PATH, Method, unit_path};
@@ -66,6 +67,8 @@ struct Inner {
     scope: Scope,
     private: bool,
     known: Known,
+    /// As long as streams of its units' logs are there.
+    journals: Mutex<Weak<Journals>>,
 }
 
 /// What there is to know of a unit that is started.
@@ -309,6 +312,25 @@ impl Manager {
         self.inner.scope.is_here()
     }
 
+    /// The journal, as the streams of the logs of its units share it.
+    pub(crate) fn journals(&self) -> Result<Arc<Journals>> {
+        let mut kept = self.inner.journals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(journals) = kept.upgrade().filter(|journals| journals.is_alive()) {
+            return Ok(journals);
+        }
+        let journals = Arc::new(Journals::new()?);
+        *kept = Arc::downgrade(&journals);
+        Ok(journals)
+    }
+
+    /// The cgroup that the manager has below it (`ControlGroup`): the root, for the system's.
+    pub(crate) async fn control_group(&self) -> Result<String> {
+        match self.property_at(MANAGER_PATH, "org.freedesktop.systemd1.Manager", "ControlGroup").await? {
+            Value::Str(group) => Ok(group),
+            other => Err(Error::message(format!("ControlGroup of type s, not {}", other.signature()))),
+        }
+    }
+
     /// Whether it is a user's.
     pub(crate) fn is_user(&self) -> bool {
         self.inner.scope.is_user()
@@ -426,9 +448,8 @@ impl ManagerBuilder {
             let jobs = Arc::new(Jobs::new(scope.is_system_bus() && !private));
             match Link::open(target, Registry::new(private, jobs.clone())).await {
                 Ok(link) => {
-                    return Ok(Manager {
-                        inner: Arc::new(Inner { link, jobs, scope, private, known: Known::default() }),
-                    });
+                    let (known, journals) = (Known::default(), Mutex::default());
+                    return Ok(Manager { inner: Arc::new(Inner { link, jobs, scope, private, known, journals }) });
                 }
                 // Of two failures the first, that of the bus, is the one to report, unless it only says that
                 // nobody is there.

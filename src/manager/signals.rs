@@ -138,6 +138,8 @@ pub(super) fn service_state(message: &Message<'_>) -> Result<ServiceState> {
 fn take_service(state: &mut ServiceState, name: &str, message: &Message<'_>) -> Result<Took> {
     match name {
         "Result" => state.result = message.in_variant(c"s", || message.read_str())?.into(),
+        "ExecMainPID" => state.processes[0] = message.read_variant()?,
+        "ControlPID" => state.processes[1] = message.read_variant()?,
         "ExecMainCode" => state.code = message.read_variant()?,
         "ExecMainStatus" => state.status = message.read_variant()?,
         "ExecMainExitTimestamp" => state.exited_realtime = message.read_variant()?,

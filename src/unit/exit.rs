@@ -178,6 +178,8 @@ pub(crate) struct ServiceState {
     pub status: i32,
     pub exited: u64,
     pub exited_realtime: u64,
+    /// `ExecMainPID` and `ControlPID`.
+    pub processes: [u32; 2],
 }
 
 fn outcome(unit: &str, ending: &Ending, service: Option<&ServiceState>) -> Outcome {
@@ -316,6 +318,12 @@ impl InvocationId {
     /// From the bytes of the `InvocationID` property; empty for a unit that was never started.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(InvocationId)
+    }
+
+    /// From 32 hexadecimal digits.
+    pub(crate) fn parse(digits: &[u8]) -> Option<Self> {
+        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 32 && !digits.starts_with('+'))?;
+        u128::from_str_radix(digits, 16).ok().map(|number| InvocationId(number.to_be_bytes()))
     }
 
     /// The 16 bytes, in the order in which the digits are written.

@@ -162,6 +162,11 @@ impl Unit {
         self.stderr.iter_mut().for_each(|stderr| stderr.end_with(following));
     }
 
+    /// What handle, streams and the connection's side share.
+    pub(crate) fn shared(&self) -> (&Arc<Tracked>, &Arc<OnceLock<Manager>>) {
+        (&self.tracked, &self.manager)
+    }
+
     pub(crate) fn following(&self) -> &Arc<Following> {
         &self.following
     }

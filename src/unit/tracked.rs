@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::exit::{Exit, InvocationId};
 use super::states::{State, Streams};
@@ -17,13 +18,21 @@ pub(crate) struct Tracked {
     handles: AtomicUsize,
     /// Whether someone wants to know of every change.
     watched: AtomicBool,
+    /// When it began to be followed, on the monotonic clock. All of a unit's own log that is started through this is later.
+    since: Duration,
     progress: Mutex<Progress>,
 }
+
+/// Of a unit that is started again and again the last are remembered.
+const MOST_PROCESSES: usize = 16;
 
 #[derive(Debug)]
 struct Progress {
     phase: Phase,
-    invocation_id: Option<InvocationId>,
+    /// That of the first run that was seen, and of the last.
+    runs: Option<(InvocationId, InvocationId)>,
+    /// Its processes, as far as the manager has named them.
+    processes: Vec<u32>,
     /// Whether the start has come to what it should.
     activated: bool,
     waiting: Vec<Waiting>,
@@ -63,9 +72,11 @@ impl Tracked {
             name: name.into(),
             handles: AtomicUsize::new(1),
             watched: AtomicBool::new(false),
+            since: nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Into::into),
             progress: Mutex::new(Progress {
                 phase: Phase::Starting,
-                invocation_id: None,
+                runs: None,
+                processes: Vec::new(),
                 activated: false,
                 waiting: Vec::new(),
                 next: 0,
@@ -95,11 +106,43 @@ impl Tracked {
     }
 
     pub fn invocation_id(&self) -> Option<InvocationId> {
-        self.lock().invocation_id
+        self.lock().runs.map(|(_, last)| last)
     }
 
     pub fn set_invocation_id(&self, id: InvocationId) {
-        self.lock().invocation_id = Some(id);
+        let mut progress = self.lock();
+        progress.runs = Some((progress.runs.map_or(id, |(first, _)| first), id));
+    }
+
+    /// The IDs of the first run that was seen, and of the last.
+    pub fn runs(&self) -> Option<(InvocationId, InvocationId)> {
+        self.lock().runs
+    }
+
+    pub fn since(&self) -> Duration {
+        self.since
+    }
+
+    /// These are processes of the unit, where they are not 0.
+    pub fn add_processes(&self, ids: [u32; 2]) {
+        let mut progress = self.lock();
+        for id in ids.into_iter().filter(|id| *id > 0) {
+            // The last few: mostly there is one.
+            if progress.processes.last() != Some(&id) {
+                progress.processes.retain(|other| *other != id);
+                if progress.processes.len() == MOST_PROCESSES {
+                    progress.processes.remove(0);
+                }
+                if progress.processes.is_empty() {
+                    progress.processes.reserve_exact(1);
+                }
+                progress.processes.push(id);
+            }
+        }
+    }
+
+    pub fn processes(&self) -> Vec<u32> {
+        self.lock().processes.clone()
     }
 
     /// systemd has accepted the start. Whom that concerns is added to `wakers`.

@@ -167,6 +167,7 @@ impl ServiceLine {
             status: self.status,
             exited,
             exited_realtime,
+            processes: [0; 2],
         }
     }
 }
