@@ -12,10 +12,9 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures::future::{Either, join3, select};
+use futures::future::{Either, join, select};
 use futures::{FutureExt, Stream, StreamExt, stream};
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
 pub use entry::{Entry, Priority};
 pub(crate) use reader::Journals;
@@ -174,12 +173,7 @@ impl Start {
         }
         let name = tracked.name();
         let kind = name::interface(name);
-        let (group, main, left) = join3(
-            manager.control_group(),
-            manager.property(name, kind, "ExecMainPID"),
-            manager.property(name, "org.freedesktop.systemd1.Unit", "InactiveExitTimestampMonotonic"),
-        )
-        .await;
+        let (group, main) = join(manager.control_group(), manager.property(name, kind, "ExecMainPID")).await;
         let group = match group {
             Ok(group) => group,
             // It has gone, or does not say.
@@ -193,11 +187,6 @@ impl Start {
         if let Ok(Value::U32(main)) = main {
             tracked.add_processes([main, 0]);
         }
-        let mut since = tracked.since();
-        if let Ok(Value::U64(left @ 1..)) = left {
-            // Of someone else's unit all of the run that it is in.
-            since = since.min(Duration::from_micros(left));
-        }
         let namespace = match manager.property(name, kind, "LogNamespace").await {
             Ok(Value::Str(namespace)) => namespace,
             _ => String::new(),
@@ -207,7 +196,8 @@ impl Start {
             manager.property(name, "org.freedesktop.systemd1.Unit", "InvocationID").await,
             Ok(Value::Bytes(id)) if !id.is_empty()
         );
-        let looked = spawn_blocking(move || -> Result<_> {
+        let journals = manager.journals()?;
+        let looked = journals.block(move || -> Result<_> {
             let namespaces = match &*namespace {
                 "" if is_loaded => Vec::new(),
                 "" => reader::namespaces(),
@@ -217,10 +207,8 @@ impl Start {
             let readable = |name: &String| reader::access(owner, Some(name)).is_ok();
             Ok((namespaces.into_iter().filter(readable).collect::<Vec<_>>(), access, reader::boot_id()?))
         });
-        let (namespaces, access, boot_id) = looked.await.map_err(|_| Error::RuntimeGone)??;
-        let journals = manager.journals()?;
-        let since = u64::try_from(since.as_micros()).unwrap_or(0);
-        let origin = Origin { unit: name.into(), owner, boot_id, since };
+        let (namespaces, access, boot_id) = looked.await??;
+        let origin = Origin { unit: name.into(), owner, boot_id, since: tracked.since() };
         let sources = std::iter::once(None).chain(namespaces.into_iter().map(Some));
         Ok(Follow {
             manager,
@@ -250,7 +238,7 @@ impl Follow {
             self.note_states();
             if self.states.is_none() && !self.complete {
                 let namespaces: Vec<_> = self.sources.iter().map(|source| source.namespace.clone()).collect();
-                sync::synchronize(&namespaces).await;
+                sync::synchronize(&self.journals, &namespaces).await;
                 self.complete = true;
             }
             // What changes from now on may not be in what is read now.
@@ -283,7 +271,7 @@ impl Follow {
         if !self.given && self.access == Access::NotYet {
             // The file that was to come has not: what there is went to another, perhaps.
             let owner = self.origin.owner;
-            let looked = spawn_blocking(move || reader::access(owner, None)).await.map_err(|_| Error::RuntimeGone)??;
+            let looked = self.journals.block(move || reader::access(owner, None)).await??;
             if looked == Access::NotYet {
                 return Err(reader::no_permission(owner));
             }

@@ -83,8 +83,8 @@ impl Known {
     }
 
     fn judge(&self, id: Option<&[u8]>) -> Verdict {
-        match id.map(InvocationId::parse) {
-            // Not known to the journal, but the unit is.
+        match id.filter(|id| !id.is_empty()).map(InvocationId::parse) {
+            // Not known to the journal, but the unit is; or the unit has not been run.
             None => Verdict::Yes,
             Some(None) => Verdict::No,
             // The last is the likeliest.
@@ -284,6 +284,7 @@ mod tests {
         let ours = id("INVOCATION_ID", 1);
         assert_eq!(judge(&["_UID=0", "_PID=1", "UNIT=a.service", &ours]), Verdict::Yes);
         assert_eq!(judge(&["_UID=0", "_PID=1", "UNIT=a.service"]), Verdict::Yes);
+        assert_eq!(judge(&["_UID=0", "_PID=1", "UNIT=a.service", "INVOCATION_ID="]), Verdict::Yes);
         assert_eq!(judge(&["_UID=0", "_PID=9", "UNIT=a.service", "_SYSTEMD_UNIT=init.scope", &ours]), Verdict::Yes);
         assert_eq!(judge(&["_UID=0", "_PID=9", "UNIT=a.service", "_SYSTEMD_UNIT=b.service", &ours]), Verdict::No);
         assert_eq!(judge(&["_UID=0", "_PID=9", "UNIT=a.service", &ours]), Verdict::No);

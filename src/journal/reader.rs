@@ -129,10 +129,9 @@ impl Journals {
         known: Arc<Known>,
         mut pass: Pass,
     ) -> Result<Batch> {
-        let turn = self.turns.clone().acquire_owned().await.map_err(|_| Error::RuntimeGone)?;
         let namespace = namespace.map(CString::new).transpose().map_err(|_| Error::message("a namespace's name"))?;
         let journals = self.clone();
-        let reading = spawn_blocking(move || {
+        let reading = self.block(move || {
             let read = journals.reader(namespace, pass.number).and_then(|mut reader| {
                 let read = reader.read(&origin, &known, &mut pass);
                 // One that has failed is not used again.
@@ -141,11 +140,23 @@ impl Journals {
                 }
                 read
             });
-            drop((journals, turn));
             let (entries, ended) = read.map_err(|error| Error::io("read the journal", &error))?;
             Ok(Batch { entries, pass, ended })
         });
-        reading.await.map_err(|_| Error::RuntimeGone)?
+        reading.await?
+    }
+
+    /// Runs what may wait for the disk, in its turn, on another thread.
+    pub(super) async fn block<T: Send + 'static>(&self, act: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let turn = Arc::new(self.turns.clone().acquire_owned().await.map_err(|_| Error::RuntimeGone)?);
+        // It lasts until both are done: after the act the thread is mostly free by then, so that no other is started.
+        let its = turn.clone();
+        let acting = spawn_blocking(move || {
+            let done = act();
+            drop(its);
+            done
+        });
+        acting.await.map_err(|_| Error::RuntimeGone)
     }
 
     /// A reader of this namespace, if possible one that is at this place.

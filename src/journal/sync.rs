@@ -3,9 +3,9 @@
 //! systemd-journald reads what others write when it comes to it: a unit's last lines are still in a socket when the unit
 //! has ended. Each way in is waited for by itself, which needs no privileges and no write to the disk.
 //!
-//! *The datagram sockets* (native and syslog) are queues. A datagram that says nothing is put at the end, and when it was
-//! taken out all before it were worked through. Our own socket has so little room that it can be written to again only
-//! then.
+//! *The datagram sockets* (native and syslog) are queues. Empty datagrams, which journald passes over, are put at the end,
+//! and when one was taken out all before it were worked through. Our own socket has so little room that it can be
+//! written to again only then.
 //!
 //! *Standard streams* are a connection each. One of our own, connected and shut at once, is answered when it was accepted,
 //! and all that were made before it are by then. Those whose other end is shut, because its processes have ended, are
@@ -18,9 +18,11 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join3;
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, UnixAddr, bind, connect, recv, send,
     setsockopt, socket, sockopt,
@@ -28,6 +30,7 @@ use nix::sys::socket::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 
+use super::reader::Journals;
 use crate::bus;
 
 /// How long it may take at most. A journal that takes longer has more to do than to write.
@@ -35,14 +38,14 @@ const MOST: Duration = Duration::from_secs(30);
 
 /// Waits until all is in the journal that was written for it before this was called: to the default one and to those of
 /// these namespaces. Should that not be possible, or take very long, it waits no more.
-pub(super) async fn synchronize(namespaces: &[Option<String>]) {
+pub(super) async fn synchronize(journals: &Arc<Journals>, namespaces: &[Option<String>]) {
     for namespace in namespaces {
         let folder = match namespace {
             None => PathBuf::from("/run/systemd/journal"),
             Some(name) => PathBuf::from(format!("/run/systemd/journal.{name}")),
         };
         let whole = async {
-            let Err(reason) = drained(&folder).await else { return Ok(()) };
+            let Err(reason) = drained(journals, &folder).await else { return Ok(()) };
             asked(&folder).await.inspect_err(|_| tracing::debug!(%reason, "cannot look up the journal's sockets"))
         };
         match tokio::time::timeout(MOST, whole).await {
@@ -59,20 +62,15 @@ fn is_nobody(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
-async fn drained(folder: &Path) -> io::Result<()> {
+async fn drained(journals: &Arc<Journals>, folder: &Path) -> io::Result<()> {
     let streams = folder.join("stdout");
-    try_join3(
-        // Comments of the native protocol, and white space in place of a message of syslog's, are not logged.
-        datagram(folder.join("socket"), comment()),
-        datagram(folder.join("dev-log"), vec![b' '; LENGTH]),
-        accepted(&streams),
-    )
+    try_join3(datagram(folder.join("socket")), datagram(folder.join("dev-log")), accepted(&streams))
     .await?;
     let mut waiting: Option<HashSet<u32>> = None;
     let mut pause = Duration::from_millis(1);
     loop {
         let path = streams.clone();
-        let shut = tokio::task::spawn_blocking(move || shut_streams(&path)).await.map_err(io::Error::other)??;
+        let shut = journals.block(move || shut_streams(&path)).await.map_err(io::Error::other)??;
         let left = match waiting {
             None => shut,
             Some(before) => before.intersection(&shut).copied().collect(),
@@ -87,48 +85,38 @@ async fn drained(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// What is more than fits into the socket twice.
-const LENGTH: usize = 1200;
+/// How many datagrams are sent. Each takes more than 384 bytes of the kernel's, header and all, and to be writable a socket
+/// may have no more than a quarter of its room taken, which is 4,608 bytes: so not all of them.
+const DATAGRAMS: usize = 6;
 
-fn comment() -> Vec<u8> {
-    let mut comment = vec![b'#'; LENGTH];
-    comment[LENGTH - 1] = b'\n';
-    comment
-}
-
-/// Waits until a datagram was taken out of a socket's queue.
-async fn datagram(path: PathBuf, bytes: Vec<u8>) -> io::Result<()> {
+/// Waits until a datagram was taken out of a socket's queue that is put into it now.
+async fn datagram(path: PathBuf) -> io::Result<()> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
     // As little as can be: the kernel has its own idea of that.
     setsockopt(&socket, sockopt::SndBuf, &1)?;
     match connect(socket.as_raw_fd(), &UnixAddr::new(&path)?) {
         // Nobody can have written to it.
-        Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ECONNREFUSED) => return Ok(()),
+        Err(Errno::ENOENT | Errno::ECONNREFUSED) => return Ok(()),
         result => result?,
     }
-    let full = |socket: &OwnedFd| match send(socket.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL) {
-        Ok(_) => Ok(false),
-        Err(nix::errno::Errno::EAGAIN) => Ok(true),
-        Err(errno) => Err(io::Error::from(errno)),
-    };
-    if full(&socket)? {
-        // The queue has no room yet.
-        let watched = watch(&socket)?;
-        loop {
-            let mut ready = watched.writable().await?;
-            if !full(&socket)? {
-                break;
-            }
-            ready.clear_ready();
+    let mut sent = 0;
+    while sent < DATAGRAMS {
+        match send(socket.as_raw_fd(), &[], MsgFlags::MSG_NOSIGNAL) {
+            Ok(_) => sent += 1,
+            // The queue has no room.
+            Err(Errno::EAGAIN) => writable(&socket).await?,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
         }
     }
-    // Registered anew: what was known of its readiness was from before.
-    watch(&socket)?.writable().await.map(drop)
+    writable(&socket).await
 }
 
-fn watch(socket: &OwnedFd) -> io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
-    bus::watch(socket.try_clone()?, Interest::WRITABLE).map_err(Into::into)
+/// Waits until the socket is writable, whatever the runtime knows of it from before.
+async fn writable(socket: &OwnedFd) -> io::Result<()> {
+    let watched = bus::watch(socket.try_clone()?, Interest::WRITABLE).map_err(io::Error::from)?;
+    watched.writable().await.map(drop)
 }
 
 /// Waits until a connection of our own is accepted, and with it all before it.
@@ -326,17 +314,23 @@ mod tests {
         while sender.send_to(b"before", &path).is_ok() {
             before += 1;
         }
-        let mut waiting = Box::pin(datagram(path.clone(), comment()));
+        let mut waiting = Box::pin(datagram(path.clone()));
         let mut buffer = [0; 4096];
         for _ in 0..before {
             assert!(futures::poll!(&mut waiting).is_pending());
             assert_eq!(receiver.recv(&mut buffer).unwrap(), 6);
             tokio::task::yield_now().await;
         }
-        assert!(futures::poll!(&mut waiting).is_pending());
-        let (waited, received) = tokio::join!(waiting, tokio::task::spawn_blocking(move || receiver.recv(&mut buffer)));
-        waited.unwrap();
-        assert_eq!(received.unwrap().unwrap(), LENGTH);
+        let mut after = 0;
+        receiver.set_nonblocking(true).unwrap();
+        while futures::poll!(&mut waiting).is_pending() {
+            if let Ok(length) = receiver.recv(&mut buffer) {
+                assert_eq!(length, 0);
+                after += 1;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert!((1..=DATAGRAMS).contains(&after), "{after}");
         std::fs::remove_file(&path).unwrap();
     }
 }

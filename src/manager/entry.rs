@@ -357,6 +357,9 @@ impl Entry {
         let adopted = matches!(event, Event::Adopted { .. });
         let unit_signal = matches!(event, Event::Unit(_));
         if let Event::Unit(state) | Event::Adopted { state, .. } = &event {
+            if adopted {
+                self.tracked.runs_since(state.left);
+            }
             if adopted || !self.machine.is_unknown() {
                 if let Some(id) = state.invocation_id {
                     self.tracked.set_invocation_id(id);

@@ -1,7 +1,7 @@
 //! What the connection's side and the handle's side of a unit share.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -18,9 +18,16 @@ pub(crate) struct Tracked {
     handles: AtomicUsize,
     /// Whether someone wants to know of every change.
     watched: AtomicBool,
-    /// When it began to be followed, on the monotonic clock. All of a unit's own log that is started through this is later.
-    since: Duration,
+    /// When it began to be followed, or the run of another one's unit began, in µs of the monotonic clock. All that the
+    /// unit has logged since is its own.
+    since: AtomicU64,
     progress: Mutex<Progress>,
+}
+
+/// The monotonic clock, in µs.
+fn now() -> u64 {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    u64::try_from(time.as_micros()).unwrap_or(0)
 }
 
 /// Of a unit that is started again and again the last are remembered.
@@ -72,7 +79,7 @@ impl Tracked {
             name: name.into(),
             handles: AtomicUsize::new(1),
             watched: AtomicBool::new(false),
-            since: nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Into::into),
+            since: now().into(),
             progress: Mutex::new(Progress {
                 phase: Phase::Starting,
                 runs: None,
@@ -119,8 +126,15 @@ impl Tracked {
         self.lock().runs
     }
 
-    pub fn since(&self) -> Duration {
-        self.since
+    pub fn since(&self) -> u64 {
+        self.since.load(Ordering::Relaxed)
+    }
+
+    /// It runs since this time (`InactiveExitTimestampMonotonic`), if any, whoever has started it.
+    pub fn runs_since(&self, time: u64) {
+        if time > 0 {
+            self.since.fetch_min(time, Ordering::Relaxed);
+        }
     }
 
     /// These are processes of the unit, where they are not 0.
