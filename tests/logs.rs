@@ -144,7 +144,8 @@ static STOPPING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 impl Stopped {
     fn new() -> Self {
-        let output = std::process::Command::new("systemctl").args(["show", "-P", "MainPID", "systemd-journald"]).output();
+        let output =
+            std::process::Command::new("systemctl").args(["show", "-P", "MainPID", "systemd-journald"]).output();
         let pid = String::from_utf8(output.unwrap().stdout).unwrap().trim().parse().unwrap();
         let stopped = Stopped(nix::unistd::Pid::from_raw(pid));
         stopped.send(nix::sys::signal::Signal::SIGSTOP);
@@ -221,14 +222,15 @@ async fn a_journal_that_is_late_for_a_user() {
 #[ignore = "run by a_journal_that_is_late_for_a_user"]
 async fn late_for_a_user_body() {
     let manager = on_bus().await;
-    let script = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo $i; done; exit 3";
+    // What other processes write is known by the stream that the main one has written to.
+    let script = "seq 1 1000; i=1000; while [ $i -lt 3000 ]; do i=$((i+1)); echo $i; done; seq 3001 4000; exit 3";
     let unit = shell(script).start(&manager).await.unwrap();
     let logs = unit.logs();
     let exit = soon("the exit", unit.wait()).await.unwrap();
     println!("ended");
     let entries = all(logs).await;
     let numbers: Vec<u32> = written(&entries).iter().filter_map(|text| text.parse().ok()).collect();
-    assert!(numbers.iter().copied().eq(1..=3000), "{}", numbers.len());
+    assert!(numbers.iter().copied().eq(1..=4000), "{}", numbers.len());
     assert_eq!(exit.code(), Some(3));
 }
 
@@ -313,7 +315,8 @@ async fn priorities() {
     let manager = on_bus().await;
     let script = "i=0; while [ $i -lt 8 ]; do echo \"<$i>text $i\"; i=$((i+1)); done; echo '<8>plain'; echo plain";
     let entries = all(shell(script).start(&manager).await.unwrap().logs()).await;
-    let of = |text: &str| entries.iter().find(|entry| entry.message() == text).unwrap_or_else(|| panic!("{entries:#?}"));
+    let of =
+        |text: &str| entries.iter().find(|entry| entry.message() == text).unwrap_or_else(|| panic!("{entries:#?}"));
     assert_eq!(of("text 0").priority(), Some(Priority::Emergency));
     assert_eq!(of("text 3").priority(), Some(Priority::Error));
     assert_eq!(of("text 7").priority(), Some(Priority::Debug));
@@ -385,12 +388,8 @@ async fn a_start_that_fails() {
 async fn a_condition_that_is_not_met() {
     let manager = on_bus().await;
     let mut command = Command::from(["/bin/true"]);
-    let condition = sdrun::Value::Struct(vec![
-        "ConditionPathExists".into(),
-        false.into(),
-        false.into(),
-        "/does/not/exist".into(),
-    ]);
+    let condition =
+        sdrun::Value::Struct(vec!["ConditionPathExists".into(), false.into(), false.into(), "/does/not/exist".into()]);
     let conditions = sdrun::Value::Array(sdrun::Signature::new("(sbbs)").unwrap(), vec![condition]);
     let unit = command.collect(true).extra("Conditions", conditions).start(&manager).await.unwrap();
     let entries = all(unit.logs()).await;
@@ -463,16 +462,90 @@ async fn spawned_units() {
     assert!(logs.next().await.is_none());
 }
 
+/// A container keeps its own journal, which is not read here.
 #[tokio::test]
-async fn another_hosts_journal() {
+async fn a_containers_journal() {
     if !is_root() {
         return;
     }
-    // A manager that says that it is a container's.
-    let address = "unix:path=/run/dbus/system_bus_socket";
-    let manager = Manager::builder().address(address).connect().await.unwrap();
-    let unit = shell("echo here").start(&manager).await.unwrap();
-    assert_eq!(written(&all(unit.logs()).await), ["here"]);
+    let container = support::container::Container::boot();
+    let manager = soon("the machine", Manager::machine(container.name())).await.unwrap();
+    let unit = shell("echo there").start(&manager).await.unwrap();
+    let mut logs = unit.logs();
+    let error = soon("an error", logs.next()).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    assert!(error.to_string().contains("container"), "{error}");
+    assert!(soon("the end", logs.next()).await.is_none());
+    assert!(soon("the exit", unit.wait()).await.unwrap().success());
+}
+
+/// Managers of this host by other names than their own.
+#[tokio::test]
+async fn this_host_as_a_machine() {
+    if !is_root() {
+        return;
+    }
+    let address = Manager::builder().address("unix:path=/run/dbus/system_bus_socket").connect().await.unwrap();
+    let mut managers = vec![address, Manager::machine(".host").await.unwrap()];
+    #[cfg(libsystemd_248)]
+    managers.push(Manager::user_machine("tester@.host").await.unwrap());
+    for manager in managers {
+        let unit = shell("id -u; echo here").start(&manager).await.unwrap();
+        let entries = all(unit.logs()).await;
+        assert_eq!(written(&entries).last().map(|line| &**line), Some("here"), "{manager:?}: {entries:#?}");
+    }
+}
+
+/// A journal of its own, beside which the manager speaks in the common one.
+#[tokio::test]
+async fn a_log_namespace() {
+    if !is_root() {
+        return;
+    }
+    for (transport, manager) in managers().await {
+        for round in 0..3 {
+            let mut command = shell("echo apart; i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo $i; done");
+            let unit = command.extra("LogNamespace", "sdrun-test").start(&manager).await.unwrap();
+            if round == 1 {
+                soon("the exit", unit.wait()).await.unwrap();
+            }
+            let entries = all(unit.logs()).await;
+            assert_eq!(written(&entries).len(), 1001, "{transport}: {entries:#?}");
+            assert!(said(&entries).iter().any(|text| text.starts_with("Started ")), "{transport}: {entries:#?}");
+        }
+    }
+}
+
+/// New files take the place of the old ones, and the daemon is started anew, while a stream is read.
+#[tokio::test]
+async fn a_journal_that_rotates() {
+    if !is_root() {
+        return;
+    }
+    let _turn = STOPPING.lock().await;
+    let run = |program: &'static str, arguments: &'static [&'static str]| {
+        tokio::task::spawn_blocking(move || {
+            let output = std::process::Command::new(program).args(arguments).output().unwrap();
+            assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+        })
+    };
+    let manager = on_bus().await;
+    let folder = Folder::new();
+    let fifos = ["a", "b", "c"].map(|name| folder.fifo(name));
+    let [a, b, c] = &fifos;
+    let unit =
+        shell(&format!("echo 1; cat {a}; echo 2; cat {b}; echo 3; cat {c}; echo 4")).start(&manager).await.unwrap();
+    let mut logs = unit.logs();
+    assert_eq!(next_written(&mut logs).await.message(), "1");
+    run("journalctl", &["--rotate"]).await.unwrap();
+    drop(reader_of(a).await);
+    assert_eq!(next_written(&mut logs).await.message(), "2");
+    run("journalctl", &["--rotate", "--vacuum-files=1"]).await.unwrap();
+    drop(reader_of(b).await);
+    assert_eq!(next_written(&mut logs).await.message(), "3");
+    run("systemctl", &["restart", "systemd-journald"]).await.unwrap();
+    drop(reader_of(c).await);
+    assert_eq!(written(&all(logs).await), ["4"]);
 }
 
 /// Those of one user's units are no one else's.

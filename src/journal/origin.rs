@@ -159,18 +159,13 @@ impl Origin {
     pub fn judge(&self, entry: &Parts, known: &Known) -> Verdict {
         let unit = Some(self.unit.as_bytes());
         if self.is_inside(entry) {
-            let verdict = known.judge(entry.get(b"_SYSTEMD_INVOCATION_ID"));
-            return match entry.get(b"_STREAM_ID") {
-                // A system unit's streams bear its name.
-                Some(stream) if verdict == Verdict::Yes && self.owner != Owner::System => {
-                    let writer = Writer::Stream(stream.into());
-                    if known.has(&writer) { Verdict::Yes } else { Verdict::Learn(writer) }
-                }
-                _ => verdict,
+            return match known.judge(entry.get(b"_SYSTEMD_INVOCATION_ID")) {
+                Verdict::Yes => self.learn_from(entry, known),
+                other => other,
             };
         }
         if is_nowhere(entry) && known.writers.iter().any(|writer| writer.wrote(entry)) {
-            return Verdict::Yes;
+            return self.learn_from(entry, known);
         }
         let is_of_root = entry.get(b"_UID") == Some(b"0");
         let is_dump = entry.get(b"MESSAGE_ID") == Some(COREDUMP);
@@ -208,14 +203,23 @@ impl Origin {
         }
     }
 
+    /// An entry that is the unit's, and what it tells.
+    fn learn_from(&self, entry: &Parts, known: &Known) -> Verdict {
+        match (entry.get(b"_STREAM_ID"), self.owner) {
+            // A system unit's streams bear its name.
+            (None, _) | (_, Owner::System) => Verdict::Yes,
+            (Some(stream), _) => {
+                let writer = Writer::Stream(stream.into());
+                if known.has(&writer) { Verdict::Yes } else { Verdict::Learn(writer) }
+            }
+        }
+    }
+
     /// Whether an entry that was passed over is the unit's, now that this writer is known to be too.
     pub fn judge_again(&self, entry: &Parts, writer: &Writer, known: &Known) -> bool {
         // What another has written that was known before was given before.
         let mut before = known.writers.iter().take_while(|other| *other != writer);
-        !self.is_inside(entry)
-            && is_nowhere(entry)
-            && writer.wrote(entry)
-            && !before.any(|other| other.wrote(entry))
+        !self.is_inside(entry) && is_nowhere(entry) && writer.wrote(entry) && !before.any(|other| other.wrote(entry))
     }
 
     /// Whether the journal says that it came from within the unit.
@@ -316,10 +320,12 @@ mod tests {
     #[test]
     fn writers_stand_in_for_what_the_journal_could_not_tell() {
         let owner = Owner::User(UID);
-        assert_eq!(judge(owner, &["_PID=7", "_UID=1000", "_STREAM_ID=s"]), Verdict::Yes);
+        let stream = Writer::Stream((*b"s").into());
+        assert_eq!(judge(owner, &["_PID=7", "_UID=1000"]), Verdict::Yes);
+        assert_eq!(judge(owner, &["_PID=7", "_UID=1000", "_STREAM_ID=s"]), Verdict::Learn(stream.clone()));
+        assert_eq!(judge(Owner::System, &["_PID=7", "_UID=1000", "_STREAM_ID=s"]), Verdict::Yes);
         assert_eq!(judge(owner, &["_PID=7", "_UID=1000", "_SYSTEMD_CGROUP=/x"]), Verdict::No);
         assert_eq!(judge(owner, &["_PID=8", "_UID=1000", "_STREAM_ID=s"]), Verdict::No);
-        let stream = Writer::Stream((*b"s").into());
         let inside = ["_SYSTEMD_USER_UNIT=a.service", "_SYSTEMD_OWNER_UID=1000", "_SYSTEMD_CGROUP=/x", "_STREAM_ID=s"];
         assert_eq!(judge(owner, &inside), Verdict::Learn(stream.clone()));
         let again = |fields: &[&str]| {

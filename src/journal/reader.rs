@@ -449,10 +449,12 @@ pub(super) fn no_permission(owner: Owner) -> Error {
         Owner::System => "permission denied: run as root, or have root add you to the group systemd-journal \
              (`usermod -a -G systemd-journal USER`)"
             .to_owned(),
-        Owner::User(_) => "permission denied: what your units log is among the system's log here; have root add you to \
+        Owner::User(_) => {
+            "permission denied: what your units log is among the system's log here; have root add you to \
              the group systemd-journal (`usermod -a -G systemd-journal USER`), or have journald keep a file for each \
              user (Storage=persistent and SplitMode=uid in journald.conf(5))"
-            .to_owned(),
+                .to_owned()
+        }
     })
 }
 
@@ -472,6 +474,33 @@ mod tests {
         assert!(!position(1, 1).is_after(&position(1, 1)));
         assert_eq!(number("s=00ab;i=3d;b=ff;m=1;t=2;x=3"), Some(0x3d));
         assert_eq!(number("s=00ab"), None);
+    }
+
+    /// sd-journal by itself, whether this machine keeps a journal or not.
+    #[test]
+    fn a_journal_is_opened_and_read() {
+        let Ok(mut journal) = Journal::open(None) else { return };
+        let boot = reader::boot().unwrap();
+        journal.process().unwrap();
+        journal.select(&[vec![b"_PID=1".to_vec(), b"A=\0\n".to_vec()], vec![b"_PID=2".to_vec()]]).unwrap();
+        assert!(journal.select(&[vec![Vec::new()]]).is_err(), "a field that is empty");
+        journal.select(&[vec![b"SDRUN_NEVER_USED=1".to_vec()]]).unwrap();
+        journal.seek_monotonic(boot, 0).unwrap();
+        assert!(!journal.advance().unwrap());
+        assert!(journal.seek_cursor(c"no cursor").is_err());
+        journal.select(&[]).unwrap();
+        journal.seek_monotonic(boot, 0).unwrap();
+        for _ in 0..100 {
+            if !journal.advance().unwrap() {
+                break;
+            }
+            let position = Position::of(&mut journal).unwrap();
+            assert!(journal.is_at(&position.cursor).unwrap());
+            let mut parts = Parts::default();
+            journal.fields(|field| parts.add(field)).unwrap();
+            assert_eq!(journal.field(c"MESSAGE").unwrap(), parts.get(b"MESSAGE"));
+            assert!(parts.get(b"_BOOT_ID").is_some());
+        }
     }
 
     #[test]

@@ -64,8 +64,7 @@ fn is_nobody(error: &io::Error) -> bool {
 
 async fn drained(journals: &Arc<Journals>, folder: &Path) -> io::Result<()> {
     let streams = folder.join("stdout");
-    try_join3(datagram(folder.join("socket")), datagram(folder.join("dev-log")), accepted(&streams))
-    .await?;
+    try_join3(datagram(folder.join("socket")), datagram(folder.join("dev-log")), accepted(&streams)).await?;
     let mut waiting: Option<HashSet<u32>> = None;
     let mut pause = Duration::from_millis(1);
     loop {

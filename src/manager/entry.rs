@@ -452,7 +452,9 @@ impl Entry {
     fn read_service(&mut self, cx: &Context<'_, Registry>) -> Result<Option<ServiceState>> {
         let state = match std::mem::take(&mut self.service) {
             Kept::Nothing => None,
-            Kept::Signal(parked) => cx.bus.unpark(parked).map(|message| signals::service_state(&message)).transpose()?,
+            Kept::Signal(parked) => {
+                cx.bus.unpark(parked).map(|message| signals::service_state(&message)).transpose()?
+            }
             Kept::Read(state) => Some(*state),
         };
         if let Some(state) = &state {

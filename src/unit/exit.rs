@@ -322,7 +322,8 @@ impl InvocationId {
 
     /// From 32 hexadecimal digits.
     pub(crate) fn parse(digits: &[u8]) -> Option<Self> {
-        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 32 && !digits.starts_with('+'))?;
+        let digits =
+            std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 32 && !digits.starts_with('+'))?;
         u128::from_str_radix(digits, 16).ok().map(|number| InvocationId(number.to_be_bytes()))
     }
 
