@@ -268,7 +268,9 @@ fn send(fields: &[(&str, &[u8])]) {
 /// This test program as a unit's program, with one of its ignored tests.
 fn inside(test: &str, folder: &Folder) -> Command {
     let copy = folder.path("program");
-    std::fs::copy("/proc/self/exe", &copy).unwrap();
+    // By another process: what others start here while it is written to would hold it open, and it could not be executed.
+    let program = format!("/proc/{}/exe", std::process::id());
+    assert!(std::process::Command::new("cp").args([&program, &copy]).status().unwrap().success());
     let mut command = Command::from([&*copy, test, "--exact", "--ignored"]);
     command.collect(true);
     command
@@ -352,6 +354,8 @@ async fn forged_entries_are_no_ones() {
     let fifo = folder.fifo("wait");
     let unit = shell(&format!("echo begin; cat {fifo}; echo end")).start(&manager).await.unwrap();
     let held = reader_of(&fifo).await;
+    let activated = soon("the activation", unit.activated()).await;
+    activated.unwrap();
     let id = unit.invocation_id().unwrap().to_string();
     let name = unit.name().to_owned();
     let script = format!(
@@ -622,10 +626,10 @@ async fn a_slow_reader() {
     let manager = on_bus().await;
     let unit = shell("exec seq 1 5000").extra("LogRateLimitIntervalUSec", 0u64).start(&manager).await.unwrap();
     let mut logs = unit.logs();
-    soon("an entry", logs.next()).await.unwrap().unwrap();
+    assert_eq!(next_written(&mut logs).await.message(), "1");
     soon("the exit", unit.wait()).await.unwrap();
     drop(unit);
-    let mut last = 0;
+    let mut last = 1;
     while let Some(entry) = soon("an entry", logs.next()).await {
         if let Ok(number) = entry.unwrap().message().parse::<u32>() {
             assert_eq!(number, last + 1);

@@ -420,16 +420,23 @@ pub(super) fn access(owner: Owner, namespace: Option<&str>) -> Result<Access> {
     }
 }
 
-/// The namespaces that have a journal. May wait for the disk.
+/// The namespaces that have a journal, or are about to have one. May wait for the disk.
 pub(super) fn namespaces() -> Vec<String> {
     let Ok(machine) = reader::machine() else { return Vec::new() };
     let machine = format!("{:032x}.", u128::from_be_bytes(machine));
-    let folders = ROOTS.into_iter().flat_map(|root| std::fs::read_dir(root).into_iter().flatten().flatten());
-    let names = folders.filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix(&machine)?.to_owned()));
-    let mut names: Vec<_> = names.collect();
+    let journals = ROOTS.map(|root| (root, &*machine));
+    // Where their daemons listen.
+    let places = journals.into_iter().chain([("/run/systemd", "journal.")]);
+    let mut names: Vec<_> = places.flat_map(|(folder, before)| names_after(folder, before)).collect();
     names.sort();
     names.dedup();
     names
+}
+
+/// What the names in a folder say that begin like this.
+fn names_after(folder: &str, before: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix(before)?.to_owned())).collect()
 }
 
 /// This boot's ID.

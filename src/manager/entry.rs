@@ -253,6 +253,7 @@ impl Entry {
     /// machine now.
     pub fn unit_answer(&mut self, state: UnitState, details: &Details, cx: &mut Context<'_, Registry>) -> Answered {
         let gone = details.not_found && state.active.is_over();
+        self.tracked.runs_since(details.began);
         let Some(adoption) = self.adoption.as_mut().filter(|_| self.machine.is_unknown()) else {
             // What the signals since then have said is no older.
             if !gone && !self.machine.is_unknown() {
@@ -343,6 +344,7 @@ impl Entry {
             if state.is_pristine() {
                 return Fate::Keep;
             }
+            self.tracked.runs_since(details.began);
             // The service's own signal may have come just before the adoption: without the answer the end is half known.
             if let Some(adoption) = self.adoption.as_mut() {
                 if adoption.awaits_service && matches!(self.service, Kept::Nothing) {
@@ -357,9 +359,6 @@ impl Entry {
         let adopted = matches!(event, Event::Adopted { .. });
         let unit_signal = matches!(event, Event::Unit(_));
         if let Event::Unit(state) | Event::Adopted { state, .. } = &event {
-            if adopted {
-                self.tracked.runs_since(state.left);
-            }
             if adopted || !self.machine.is_unknown() {
                 if let Some(id) = state.invocation_id {
                     self.tracked.set_invocation_id(id);

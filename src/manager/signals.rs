@@ -23,6 +23,9 @@ pub(super) struct Details {
     pub not_found: bool,
     /// Whether it has been active since it was last inactive.
     pub activated: bool,
+    /// When its last run began at the latest: when its conditions were looked at, which is before the first process, or
+    /// when it left the inactive state, which is after that. In µs; 0 where it never did.
+    pub began: u64,
 }
 
 /// The same, read to the end, or the answer to a `GetAll` of the unit interface.
@@ -40,6 +43,10 @@ pub(super) fn unit_details(message: &Message<'_>) -> Result<(UnitState, Details)
         },
         not_found: rest.not_found,
         activated: rest.activated > 0 && rest.activated >= state.left,
+        began: match rest.condition_checked {
+            0 => state.left,
+            checked => checked.min(state.left),
+        },
     };
     Ok((state, details))
 }

@@ -130,7 +130,7 @@ impl Tracked {
         self.since.load(Ordering::Relaxed)
     }
 
-    /// It runs since this time (`InactiveExitTimestampMonotonic`), if any, whoever has started it.
+    /// It runs since this time, if any, whoever has started it.
     pub fn runs_since(&self, time: u64) {
         if time > 0 {
             self.since.fetch_min(time, Ordering::Relaxed);
