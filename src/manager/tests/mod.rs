@@ -31,7 +31,8 @@ async fn manager(direct: bool) -> (Manager, Fake) {
     let (bus, peer) = connected();
     let jobs = Arc::new(Jobs::new(!direct));
     let link = soon(Link::over(bus, Registry::new(direct, jobs.clone()))).await.unwrap();
-    let inner = Inner { link, jobs, scope: Scope::System, private: direct, known: Default::default() };
+    let (known, journals) = Default::default();
+    let inner = Inner { link, jobs, scope: Scope::System, private: direct, known, journals };
     (Manager { inner: Arc::new(inner) }, Fake::new(peer, direct))
 }
 
