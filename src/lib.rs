@@ -68,6 +68,11 @@
 //! # }
 //! ```
 //!
+//! # Logs
+//!
+//! [`Unit::logs`] is a stream of what a unit writes to the journal, from its start to its end, with nothing left out:
+//! the message of each [`Entry`], its [`Priority`], its time and all its fields.
+//!
 //! # Supervisors
 //!
 //! A unit belongs to the manager, not to whoever started it. A program that was restarted finds its units again with

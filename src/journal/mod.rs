@@ -40,7 +40,8 @@ impl Unit {
     /// [`Command::stdout`](crate::Command::stdout) does not say otherwise), what they send to syslog or to the journal,
     /// and what the manager says of the unit: that it has started, or why it has not.
     ///
-    /// When the unit has ended, all that it had written is waited for, and then the stream ends. It follows the unit
+    /// When the unit has ended, all that it had written is waited for (half a minute at most, should the journal's daemon
+    /// hang), and then the stream ends. It follows the unit
     /// through restarts (`Restart=`, [`restart`](Unit::restart)), and that of a unit that remains after its exit
     /// (`RemainAfterExit=`) goes on until it is inactive or failed. Where a handle was had with
     /// [`Manager::unit`](crate::Manager::unit), it begins with the run that the unit is in.
@@ -174,11 +175,8 @@ impl Start {
         let name = tracked.name();
         let kind = name::interface(name);
         let (group, main) = join(manager.control_group(), manager.property(name, kind, "ExecMainPID")).await;
-        let group = match group {
-            Ok(group) => group,
-            // It has gone, or does not say.
-            Err(_) => String::new(),
-        };
+        // Where it has gone, or does not say, it is what it is taken for.
+        let group = group.unwrap_or_default();
         let owner = match name::user_of(&group) {
             Some(uid) => Owner::User(uid),
             None if manager.is_user() => Owner::User(nix::unistd::geteuid().as_raw()),

@@ -92,12 +92,12 @@ impl Journal {
         unsafe { sd_journal_flush_matches(self.0.as_ptr()) };
         for set in sets {
             for field in set {
-                // SAFETY: the object is open; the field is copied, and as long as it is said to be. A length of 0 would
-                // mean a C string.
-                check(match field.len() {
-                    0 => -libc::EINVAL,
-                    length => unsafe { sd_journal_add_match(self.0.as_ptr(), field.as_ptr().cast(), length) },
-                })?;
+                // A length of 0 would mean a C string.
+                if field.is_empty() {
+                    return Err(io::ErrorKind::InvalidInput.into());
+                }
+                // SAFETY: the object is open; the field is copied, and as long as it is said to be.
+                check(unsafe { sd_journal_add_match(self.0.as_ptr(), field.as_ptr().cast(), field.len()) })?;
             }
             // SAFETY: the object is open.
             check(unsafe { sd_journal_add_disjunction(self.0.as_ptr()) })?;
