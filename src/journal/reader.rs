@@ -304,6 +304,11 @@ impl Reader {
 
     fn read(&mut self, origin: &Origin, known: &Known, pass: &mut Pass) -> io::Result<(Vec<Entry>, Ended)> {
         self.journal.process()?;
+        if !self.journal.has_files()? {
+            // libsystemd 252 does not see that a namespace's folder has come.
+            self.journal = Journal::open(self.namespace.as_deref())?;
+            self.place = None;
+        }
         let mut skip = None;
         if self.place.take() != Some(pass.number) {
             self.seek(origin, known, pass)?;
