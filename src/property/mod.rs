@@ -8,6 +8,7 @@ macro_rules! table {
     ($($form:path: $($name:literal)*;)*) => { &[$($(($name, $form),)*)*] };
 }
 
+mod calendar;
 mod conditions;
 mod cpus;
 mod decode;
