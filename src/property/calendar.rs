@@ -57,6 +57,12 @@ const MOST_VALUES: usize = 241;
 /// A second, in the units in which seconds are counted here.
 const SECOND: u64 = 1_000_000;
 
+/// The largest number.
+const LARGEST: u64 = i32::MAX as u64;
+
+/// The last second of the last year, since 1970.
+const LAST: u64 = 7_258_118_399;
+
 /// What a number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
@@ -121,10 +127,7 @@ impl Reader<'_> {
         self.weekdays()?;
         if self.rest().starts_with('@') {
             self.at += 1;
-            let seconds = self.whole()?;
-            if seconds.value > i64::MAX as u64 / SECOND {
-                return Err(self.wrong(seconds, "is too large a time"));
-            }
+            self.since_1970()?;
         } else {
             self.date()?;
             self.time()?;
@@ -219,6 +222,28 @@ impl Reader<'_> {
                 return Ok(());
             }
             first = false;
+        }
+    }
+
+    /// What comes after `@`: seconds since 1970, as `strtoul(3)` reads them.
+    fn since_1970(&mut self) -> Result<(), Fault> {
+        while self.peek().is_some_and(|c| " \t\n\r\u{b}\u{c}".contains(c)) {
+            self.at += 1;
+        }
+        let at = self.at;
+        let negative = self.eat("-");
+        if !negative {
+            self.eat("+");
+        }
+        let digits = self.digits();
+        if digits.is_empty() {
+            return Err(self.unexpected("is not a number"));
+        }
+        self.at += digits.len();
+        match digits.parse::<u64>() {
+            Ok(0) => Ok(()),
+            Ok(seconds) if !negative && seconds <= LAST => Ok(()),
+            _ => Err(fault(self.text, at, self.at, "is not a time in the years 1970 to 2199")),
         }
     }
 
@@ -328,8 +353,7 @@ impl Reader<'_> {
         if unit != Unit::Second {
             return Ok(number);
         }
-        let too_large = |reader: &Self, number| reader.wrong(number, "is too large");
-        number.value = number.value.checked_mul(SECOND).ok_or_else(|| too_large(self, number))?;
+        number.value *= SECOND;
         // Two dots are a range.
         if self.rest().starts_with('.') && !self.rest().starts_with("..") {
             self.at += 1;
@@ -340,9 +364,12 @@ impl Reader<'_> {
             let value = |digits: &str| format!("{digits:0<6}").parse::<u64>().unwrap_or(0);
             let (kept, dropped) = digits.split_at(digits.len().min(6));
             let fraction = value(kept) + u64::from(dropped.bytes().next().is_some_and(|digit| digit >= b'5'));
-            number.value = number.value.checked_add(fraction).ok_or_else(|| too_large(self, number))?;
+            number.value += fraction;
             self.at += digits.len();
             number.end = self.at;
+        }
+        if number.value > LARGEST {
+            return Err(self.wrong(number, "is too large"));
         }
         Ok(number)
     }
@@ -362,40 +389,58 @@ impl Reader<'_> {
         let (at, end) = (self.at, self.at + digits.len());
         self.at = end;
         match digits.parse() {
-            Ok(value) => Ok(Number { value, at, end }),
-            Err(_) => Err(fault(self.text, at, end, "is too large")),
+            Ok(value) if value <= LARGEST => Ok(Number { value, at, end }),
+            _ => Err(fault(self.text, at, end, "is too large")),
         }
     }
 
     fn valid(&self, chain: &Chain, unit: Unit) -> Result<(), Fault> {
-        chain.iter().try_for_each(|component| self.component_valid(component, unit))
-    }
-
-    fn component_valid(&self, component: &Component, unit: Unit) -> Result<(), Fault> {
         let (from, to) = unit.range();
-        let of = |number: Number| match (unit, number.value) {
-            (Unit::Year, two @ 0..70) => 2000 + two,
-            (Unit::Year, two @ 70..100) => 1900 + two,
-            (_, value) => value,
-        };
-        let inside = |number: Number| match of(number) {
-            value if (from..=to).contains(&value) => Ok(value),
-            _ => Err(self.wrong(number, unit.expected())),
-        };
-        let start = inside(component.start)?;
-        let stop = component.stop.map(inside).transpose()?;
-        let step = component.repeat.map_or(if unit == Unit::Second { SECOND } else { 1 }, |repeat| repeat.value);
-        if let Some((stop, number)) = stop.zip(component.stop) {
+        let mut seen = Vec::new();
+        for Component { start: first, stop: last, repeat } in chain {
+            let start = unit.full(first.value);
+            let step = match repeat {
+                Some(repeat) => repeat.value,
+                None if unit == Unit::Second => SECOND,
+                None => 1,
+            };
+            if !(from..=to).contains(&start) {
+                return Err(self.wrong(*first, unit.expected()));
+            }
+            let Some(last) = last else {
+                // Days before the end of a month are counted down.
+                let room = if unit == Unit::LastDay { start - from } else { to - start };
+                if let Some(repeat) = repeat.filter(|repeat| repeat.value > room) {
+                    return Err(self.wrong(repeat, "is a step beyond the last value"));
+                }
+                seen.push((start, None, step, first));
+                continue;
+            };
+            let stop = unit.full(last.value);
             if stop < start {
-                return Err(self.wrong(number, "comes before the value that the range begins with"));
+                return Err(self.wrong(*last, "comes before the value that the range begins with"));
             }
-            if unit == Unit::Second && component.repeat.is_none() && start + step > stop {
-                return Err(self.wrong(number, "ends a range of less than a second"));
+            if unit == Unit::Second && repeat.is_none() && stop < start + SECOND {
+                return Err(self.wrong(*last, "ends a range of less than a second"));
             }
+            // It counts only as far as the steps lead.
+            let stop = stop - (stop - start) % step;
+            if stop > to {
+                return Err(self.wrong(*last, unit.expected()));
+            }
+            seen.push((start, Some(stop), step, first));
         }
-        if let Some(number) = component.repeat {
-            if start.checked_add(step).is_none_or(|next| next > stop.unwrap_or(to)) {
-                return Err(self.wrong(number, "is a step beyond the last value"));
+        if unit == Unit::LastDay {
+            // systemd allows three days less for each value of a list, as it has them sorted.
+            seen.sort_by_key(|(start, stop, step, _)| (*start, *stop, *step));
+            seen.dedup_by_key(|(start, stop, step, _)| (*start, *stop, *step));
+            let too_many = |(at, (start, stop, _, _)): &(usize, &(u64, Option<u64>, u64, &Number))| {
+                stop.unwrap_or(*start).max(*start) + 3 * *at as u64 > to
+            };
+            if let Some((at, (.., first))) = seen.iter().enumerate().find(too_many) {
+                let most = to.saturating_sub(3 * at as u64);
+                let reason = format!("is more than systemd takes here: {most}, as value {} of a list", at + 1);
+                return Err(self.wrong(**first, &reason));
             }
         }
         Ok(())
@@ -413,6 +458,15 @@ impl Unit {
             Unit::Hour => (0, 23),
             Unit::Minute => (0, 59),
             Unit::Second => (0, 60 * SECOND - 1),
+        }
+    }
+
+    /// Years may be written with two digits.
+    fn full(self, value: u64) -> u64 {
+        match (self, value) {
+            (Unit::Year, 0..70) => 2000 + value,
+            (Unit::Year, 70..100) => 1900 + value,
+            _ => value,
         }
     }
 
