@@ -119,16 +119,16 @@ mod unit;
 
 pub use bus::{Signature, Value};
 pub use command::{
-    Command, Exec, ExitType, KillMode, Output, ProtectHome, ProtectSystem, Restart, Scope, ScopeCommand, Scoped,
-    ServiceType, Stdio,
+    Command, Exec, ExitType, KillMode, Output, PathUnit, ProtectHome, ProtectSystem, Restart, Scope, ScopeCommand, Scoped,
+    ServiceType, SocketUnit, Stdio, TimerUnit,
 };
 pub use error::{Error, Result};
 pub use journal::{Entry, Logs, Priority};
 pub use manager::{JobMode, Manager, ManagerBuilder, Transport};
 pub use property::{Properties, UnitType};
 pub use unit::{
-    ActiveState, ChildStderr, ChildStdin, ChildStdout, Exit, Forward, Forwarded, InvocationId, Outcome, Pty, PtyReader,
-    PtyWriter, State, States, Status, Unit, Usage, Waiting, Whom, WindowSize,
+    Activations, ActiveState, ChildStderr, ChildStdin, ChildStdout, Exit, Forward, Forwarded, InvocationId, Outcome,
+    Pty, PtyReader, PtyWriter, State, States, Status, Trigger, Unit, Usage, Waiting, Whom, WindowSize,
 };
 
 /// Runs a command as a transient service through the default manager ([`Manager::shared`]). The handle is there as soon

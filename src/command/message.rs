@@ -97,7 +97,7 @@ impl Ready<'_> {
         })
     }
 
-    fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         let arguments = self.command.main.words()[1..].iter().map(String::as_str);
         words::describe(std::iter::once(&*self.main.path).chain(arguments))
     }
@@ -119,6 +119,6 @@ pub(super) fn property_str(message: &mut Message<'_>, name: &str, text: &str) ->
     property(message, name, c"s", |m| m.append_str(text))
 }
 
-fn property_bool(message: &mut Message<'_>, name: &str, value: bool) -> Result<()> {
+pub(super) fn property_bool(message: &mut Message<'_>, name: &str, value: bool) -> Result<()> {
     property(message, name, c"b", |m| m.append(value))
 }

@@ -13,6 +13,7 @@ mod service;
 mod settings;
 mod slice;
 mod stdio;
+mod trigger;
 mod words;
 
 use std::ffi::OsStr;
@@ -42,6 +43,7 @@ pub use scope::{Scope, ScopeCommand, Scoped};
 pub use service::{ExitType, ServiceType};
 pub use settings::{KillMode, ProtectHome, ProtectSystem, Restart};
 pub use stdio::Stdio;
+pub use trigger::{PathUnit, SocketUnit, TimerUnit};
 
 /// A command to be run as a transient service unit, built as with `tokio::process::Command`.
 ///
@@ -347,14 +349,7 @@ impl Command {
     }
 
     async fn send(&self, tracked: &Arc<Tracked>, streams: &Streams, manager: &Manager) -> Result<()> {
-        let of_manager = if self.environment.cleared { manager.environment().await? } else { Vec::new() };
-        let extra = settle(self.extra.list(), "service", manager).await?;
-        let mut auxiliary = Vec::with_capacity(self.service.auxiliary.len());
-        for (name, properties) in &self.service.auxiliary {
-            let suffix = name.rsplit('.').next().unwrap_or_default();
-            auxiliary.push((name.as_str(), settle(properties, suffix, manager).await?));
-        }
-        let ready = self.ready(streams, manager, of_manager, (extra, auxiliary))?;
+        let ready = self.settled(streams, manager).await?;
         manager
             .start(
                 tracked,
@@ -368,6 +363,18 @@ impl Command {
                 |message| ready.append_auxiliary_to(message),
             )
             .await
+    }
+
+    /// All that the manager must be asked for is known then.
+    async fn settled<'a>(&'a self, streams: &'a Streams, manager: &Manager) -> Result<Ready<'a>> {
+        let of_manager = if self.environment.cleared { manager.environment().await? } else { Vec::new() };
+        let extra = settle(self.extra.list(), "service", manager).await?;
+        let mut auxiliary = Vec::with_capacity(self.service.auxiliary.len());
+        for (name, properties) in &self.service.auxiliary {
+            let suffix = name.rsplit('.').next().unwrap_or_default();
+            auxiliary.push((name.as_str(), settle(properties, suffix, manager).await?));
+        }
+        self.ready(streams, manager, of_manager, (extra, auxiliary))
     }
 
     fn ready<'a>(

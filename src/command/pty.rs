@@ -109,6 +109,7 @@ fn terminal_path(path: &Path) -> Result<String> {
 }
 
 impl Terminal {
+    /// Whether the command is to have one.
     pub fn is_wanted(&self) -> bool {
         self.new || self.path.is_some() || self.master.is_some()
     }

@@ -50,6 +50,11 @@ pub(super) fn file(file: &Path) -> Result<String> {
     absolute("file", file)
 }
 
+/// A path to be watched, absolute.
+pub(super) fn watched(path: &Path) -> Result<String> {
+    absolute("path", path)
+}
+
 fn absolute(what: &'static str, path: &Path) -> Result<String> {
     let shown = text(what, path.as_os_str())?;
     let absolute = std::path::absolute(path)

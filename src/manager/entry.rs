@@ -9,10 +9,11 @@ use super::jobs::{Jobs, Places};
 use super::registry::Registry;
 use super::signals::{self, Details};
 use super::tickets::{Obligation, Ticket};
+use super::triggers::Before;
 use crate::bus::{Context, Message, Parked};
 use crate::error::{Error, Result};
 use crate::unit::exit::ServiceState;
-use crate::unit::machine::{Event, Machine, UnitState, Verdict};
+use crate::unit::machine::{Event, JobResult, Machine, UnitState, Verdict};
 use crate::unit::tracked::Tracked;
 use crate::unit::{Exit, Usage, name};
 
@@ -33,6 +34,8 @@ pub(super) struct Entry {
     over: bool,
     /// What is still to be learnt of a unit that someone else has started.
     adoption: Option<Box<Adoption>>,
+    /// Of one run of several: what was so before it.
+    before: Option<Box<Before>>,
     /// What keeps the unit loaded past its end.
     held: Option<Box<Held>>,
 }
@@ -102,6 +105,7 @@ impl Entry {
             activated: false,
             over: false,
             adoption: None,
+            before: None,
             held: None,
         }
     }
@@ -110,6 +114,17 @@ impl Entry {
     pub fn hold(mut self, hold: Hold) -> Self {
         self.held = Some(Box::new(Held { hold, exit: None }));
         self
+    }
+
+    /// Of one run of several, that came after this.
+    pub fn after(mut self, before: Before) -> Self {
+        self.before = Some(Box::new(before));
+        self
+    }
+
+    /// The next run has begun: what is said of the unit next is the end of this one.
+    pub fn supersede(&mut self) {
+        self.machine.supersede();
     }
 
     /// Of a unit that someone else has started: whether systemd may restart it is still to be learnt. `over` where the
@@ -339,6 +354,9 @@ impl Entry {
         jobs: &Arc<Jobs>,
         cx: &mut Context<'_, Registry>,
     ) -> Fate {
+        if let (Some(before), Event::Unit(state) | Event::Adopted { state, .. }) = (&self.before, &mut event) {
+            before.take_out_of(state, details);
+        }
         if let (Event::Unit(state), Some(details), true) = (&event, details, self.is_adopting()) {
             // One that was unloaded, and loaded again by whoever looks at it, sends such a signal.
             if state.is_pristine() {
@@ -439,7 +457,11 @@ impl Entry {
     /// How the unit ended, from its last signals.
     fn exit(&mut self, cx: &mut Context<'_, Registry>) -> Result<Exit> {
         let ending = self.machine.ending().ok_or_else(|| Error::message("the signals of a unit's end"))?;
-        let service = self.read_service(cx)?;
+        let mut service = self.read_service(cx)?;
+        if self.before.is_some() && ending.left == 0 && ending.job != JobResult::Failed {
+            // It was not started, so this is of the run before it.
+            service = Some(ServiceState { result: "success".into(), ..ServiceState::default() });
+        }
         let exit = Exit::new(self.tracked.name(), &ending, service.as_ref());
         if ending.was_activated(&exit.result) {
             self.note_activated(cx);

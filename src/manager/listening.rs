@@ -85,6 +85,7 @@ impl Registry {
             cx.after.tell(told, Err(error.clone()));
         }
         self.stopping = 0;
+        self.forget_triggered(error, &mut cx.after.wakers);
         let mut keepers = Vec::new();
         for (keeper, places) in self.keepers.drain(..) {
             cx.after.give_back(&self.jobs, places);
@@ -106,7 +107,7 @@ impl Registry {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.units.is_empty() && self.awaited.is_empty()
+        self.units.is_empty() && self.awaited.is_empty() && self.triggered.is_empty()
     }
 
     /// Notes the time when nothing is outstanding any more.

@@ -21,6 +21,7 @@ mod signals;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod triggers;
 mod types;
 
 use std::ffi::CStr;
@@ -39,6 +40,7 @@ use crate::bus::{Container, Link, Message, Value};
 use crate::error::{Error, Result};
 use crate::journal::Journals;
 use crate::unit::name;
+use crate::unit::runs::Runs;
 use crate::unit::tracked::Tracked;
 use calls::{MANAGER_INTERFACE, MANAGER_PATH, Method, unit_path};
 use connect::Scope;
@@ -80,6 +82,15 @@ pub(crate) struct Start {
     /// Whether what it used is to be read at its end.
     pub usage: bool,
     pub mode: JobMode,
+}
+
+/// A service that another unit triggers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Triggers<'a> {
+    pub service: &'a str,
+    /// Whether systemd may start it again after its end.
+    pub restarts: bool,
+    pub runs: &'a Arc<Runs>,
 }
 
 /// What is to be connected to: see [`Manager::builder`].
@@ -217,6 +228,17 @@ impl Manager {
         fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
         fill_auxiliary: impl FnOnce(&mut Message<'_>) -> Result<()>,
     ) -> Result<()> {
+        self.start_triggering(tracked, how, (fill, fill_auxiliary), None).await
+    }
+
+    /// The same, of a unit that triggers a service, the runs of which are followed too.
+    pub(crate) async fn start_triggering(
+        &self,
+        tracked: &Arc<Tracked>,
+        how: Start,
+        fill: (impl FnOnce(&mut Message<'_>) -> Result<()>, impl FnOnce(&mut Message<'_>) -> Result<()>),
+        triggered: Option<Triggers<'_>>,
+    ) -> Result<()> {
         let Inner { link, jobs, .. } = &*self.inner;
         let mut holding = Holding { manager: self, hold: None };
         if how.usage {
@@ -224,7 +246,12 @@ impl Manager {
         }
         let admission = jobs.admit(how.pace).await;
         let hold = &mut holding.hold;
-        link.with(|registry, cx| registry.start(tracked, how, hold, admission, (fill, fill_auxiliary), cx))??;
+        link.with(|registry, cx| {
+            if let Some(Triggers { service, restarts, runs }) = triggered {
+                registry.trigger(tracked, service, restarts, runs);
+            }
+            registry.start(tracked, how, hold, admission, fill, cx)
+        })??;
         let giving_up = GiveUp { manager: self, tracked };
         let started = tracked.started().await;
         std::mem::forget(giving_up);
@@ -294,6 +321,11 @@ impl Manager {
     pub(crate) fn unused(&self, tracked: &Arc<Tracked>) {
         // Where the connection is lost there is nothing left to release.
         let _ = self.inner.link.with(|registry, cx| registry.unused(tracked, cx));
+    }
+
+    /// Nobody wants to know of the runs of a service any more.
+    pub(crate) fn follow_no_more(&self, service: &str, runs: &Arc<Runs>) {
+        let _ = self.inner.link.with(|registry, cx| registry.follow_no_more(service, runs, cx));
     }
 
     /// The unit is to be stopped, before whoever calls this releases it: once it is released it may be unknown here.

@@ -12,6 +12,7 @@ use super::jobs::{Admission, Jobs, Places};
 use super::listening::LINGER;
 use super::signals::{self, Details};
 use super::tickets::{Obligation, ReadReply, Released, Ticket};
+use super::triggers::Triggered;
 use crate::bus::{Container, Context, Message, Receiver, Refusal, Value};
 use crate::error::{Error, Result};
 use crate::unit::machine::{Event, JobResult, SubState};
@@ -32,6 +33,11 @@ pub(crate) struct Registry {
     /// There is more than one of a name only while it is used again before all signals of its earlier unit have
     /// come; each finds out by its start job what concerns it.
     pub(super) units: HashMap<Box<str>, Vec<Entry>>,
+    /// Services that other units trigger, by their label, and by the label of those units the services' labels.
+    pub(super) triggered: HashMap<Box<str>, Triggered>,
+    pub(super) triggering: HashMap<Box<str>, Box<str>>,
+    /// Those whose units systemd has yet to accept.
+    pub(super) to_trigger: Vec<Triggered>,
     pub(super) awaited: Awaited,
     /// Slices of ours that need not keep a unit any more, and how many are being stopped.
     pub(super) keepers: VecDeque<(Box<str>, Places)>,
@@ -55,6 +61,9 @@ impl Registry {
             direct,
             jobs,
             units: HashMap::new(),
+            triggered: HashMap::new(),
+            triggering: HashMap::new(),
+            to_trigger: Vec::new(),
             awaited: Awaited::default(),
             keepers: VecDeque::new(),
             stopping: 0,
@@ -289,7 +298,7 @@ impl Registry {
     }
 
     /// Applies `act` to the entry of the unit, if it has one still.
-    fn with_entry(
+    pub(super) fn with_entry(
         &mut self,
         tracked: &Arc<Tracked>,
         cx: &mut Context<'_, Self>,
@@ -311,7 +320,7 @@ impl Registry {
     }
 
     /// Applies an event to every entry of a name.
-    fn apply(&mut self, label: &str, event: &Event, details: Option<&Details>, cx: &mut Context<'_, Self>) {
+    pub(super) fn apply(&mut self, label: &str, event: &Event, details: Option<&Details>, cx: &mut Context<'_, Self>) {
         let destination = self.destination();
         let Some(entries) = self.units.get_mut(label) else { return };
         let mut keepers = Vec::new();
@@ -336,6 +345,9 @@ impl Registry {
 
     fn properties_changed(&mut self, message: Message<'_>, cx: &mut Context<'_, Self>) -> Result<()> {
         let Some(label) = message.path().and_then(|path| path.strip_prefix(UNIT_PATH)) else { return Ok(()) };
+        if self.triggered.contains_key(label) {
+            return self.triggered_changed(&label.to_owned(), &message, cx);
+        }
         let Some(entries) = self.units.get_mut(label) else { return Ok(()) };
         match message.read_str()? {
             "org.freedesktop.systemd1.Service" | "org.freedesktop.systemd1.Scope" => {
@@ -354,6 +366,7 @@ impl Registry {
                     let event = Event::Unit(signals::unit_state(&message, wanted)?);
                     self.apply(label, &event, None, cx);
                 }
+                self.look_at_triggers(label, cx);
             }
             _ => {}
         }
@@ -365,6 +378,7 @@ impl Registry {
         let label = label(unit);
         if self.units.contains_key(label.as_str()) {
             self.apply(&label, &Event::JobRemoved { job, result: JobResult::parse(result) }, None, cx);
+            self.look_at_triggers(&label, cx);
         }
         if self.awaited.concerns(&label) {
             let settled = self.awaited.removed(&label, job, &JobResult::parse(result));
@@ -397,6 +411,7 @@ impl Receiver for Registry {
                 match job {
                     Ok(job) => {
                         tracing::debug!(unit = tracked.name(), job, "start accepted");
+                        self.trigger_accepted(&tracked, cx);
                         self.apply_to(&tracked, Event::Accepted { job }, cx);
                         tracked.accepted(&mut cx.after.wakers);
                         if tracked.is_watched() {
@@ -411,6 +426,13 @@ impl Receiver for Registry {
                 }
             }
             Ticket::Undo(obligation) => drop(obligation),
+            Ticket::Triggered(label) => {
+                let answer = match reply {
+                    Ok(message) => signals::unit_details(message).map(|(state, _)| state),
+                    Err(refusal) => Err(refused("GetAll", None, refusal)),
+                };
+                self.triggered_answer(&label, answer, cx);
+            }
             Ticket::Usage(tracked) => {
                 let usage = reply.ok().and_then(|message| signals::usage(message).ok());
                 let jobs = self.jobs.clone();
@@ -453,7 +475,10 @@ impl Receiver for Registry {
                     Err(refusal) => Err(refused("Get", None, refusal)),
                 };
                 match sub {
-                    Ok(sub) => self.apply_to(&tracked, Event::Answer { question, sub }, cx),
+                    Ok(sub) => {
+                        self.apply_to(&tracked, Event::Answer { question, sub }, cx);
+                        self.look_at_triggers(&label(tracked.name()), cx);
+                    }
                     Err(error) => {
                         tracked.finish(Err(error), &mut cx.after.wakers);
                         self.with_entry(&tracked, cx, |_, _| Fate::Remove);
@@ -504,6 +529,7 @@ impl Receiver for Registry {
             after.give_back(&self.jobs, places);
         }
         self.stopping = 0;
+        self.forget_triggered(error, &mut after.wakers);
         for mut entry in self.units.drain().flat_map(|(_, entries)| entries) {
             after.give_back(&self.jobs, entry.places());
             entry.fail(error, &mut after.wakers);

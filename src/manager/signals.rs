@@ -26,6 +26,8 @@ pub(super) struct Details {
     /// When its last run began at the latest: when its conditions were looked at, which is before the first process, or
     /// when it left the inactive state, which is after that. In µs; 0 where it never did.
     pub began: u64,
+    /// When its conditions were last looked at (`ConditionTimestampMonotonic`).
+    pub condition_checked: u64,
 }
 
 /// The same, read to the end, or the answer to a `GetAll` of the unit interface.
@@ -47,6 +49,7 @@ pub(super) fn unit_details(message: &Message<'_>) -> Result<(UnitState, Details)
             0 => state.left,
             checked => checked.min(state.left),
         },
+        condition_checked: rest.condition_checked,
     };
     Ok((state, details))
 }

@@ -26,6 +26,8 @@ pub(crate) enum Ticket {
     Usage(Arc<Tracked>),
     /// `GetAll` of the service interface of a unit that is adopted.
     Service(Arc<Tracked>),
+    /// `GetAll` of the unit interface of the service with this label, when the unit that triggers it has ended.
+    Triggered(Box<str>),
     /// A call that is answered with a job, which is waited for.
     Job { method: &'static str, unit: Box<str>, id: JobId },
     /// Any other call, about a unit, perhaps: reads the reply and gives what is to be done once the lock is free.

@@ -261,6 +261,15 @@ impl Machine {
         }
     }
 
+    /// Another start has begun, so that the last state counts as the end, whatever there was to be asked or to be heard.
+    pub fn supersede(&mut self) {
+        self.restarts = false;
+        self.asking = false;
+        if let StartJob::Running { job } = self.start {
+            self.start = StartJob::Gone { job, result: JobResult::Done };
+        }
+    }
+
     /// Whether systemd has yet to say that it accepts the start.
     pub fn is_unknown(&self) -> bool {
         matches!(self.start, StartJob::Unknown { .. })

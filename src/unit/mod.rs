@@ -8,9 +8,11 @@ mod forward;
 pub(crate) mod machine;
 pub(crate) mod name;
 pub(crate) mod pty;
+pub(crate) mod runs;
 pub(crate) mod states;
 pub(crate) mod stdio;
 pub(crate) mod tracked;
+mod trigger;
 mod usage;
 
 use std::fmt;
@@ -25,6 +27,7 @@ pub use forward::{Forward, Forwarded};
 pub use pty::{Pty, PtyReader, PtyWriter, WindowSize};
 pub use states::{ActiveState, State, States};
 pub use stdio::{ChildStderr, ChildStdin, ChildStdout};
+pub use trigger::{Activations, Trigger};
 pub use usage::Usage;
 
 use crate::error::Result;

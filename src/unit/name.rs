@@ -26,6 +26,11 @@ pub(crate) fn scope(name: &str) -> Result<String> {
     Ok(full)
 }
 
+/// The name of a unit of another type that belongs to a service.
+pub(crate) fn with_other_suffix(service: &str, suffix: &str) -> String {
+    format!("{}.{suffix}", service.strip_suffix(".service").unwrap_or(service))
+}
+
 /// Checks the name of a slice, adding the suffix where it is left out. `-.slice` is the root.
 pub(crate) fn slice(name: &str) -> Result<String> {
     let full = with_suffix(name, ".slice");
