@@ -13,7 +13,7 @@ use super::triggers::Before;
 use crate::bus::{Context, Message, Parked};
 use crate::error::{Error, Result};
 use crate::unit::exit::ServiceState;
-use crate::unit::machine::{Event, JobResult, Machine, UnitState, Verdict};
+use crate::unit::machine::{Event, Machine, UnitState, Verdict};
 use crate::unit::tracked::Tracked;
 use crate::unit::{Exit, Usage, name};
 
@@ -458,9 +458,8 @@ impl Entry {
     fn exit(&mut self, cx: &mut Context<'_, Registry>) -> Result<Exit> {
         let ending = self.machine.ending().ok_or_else(|| Error::message("the signals of a unit's end"))?;
         let mut service = self.read_service(cx)?;
-        if self.before.is_some() && ending.left == 0 && ending.job != JobResult::Failed {
-            // It was not started, so this is of the run before it.
-            service = Some(ServiceState { result: "success".into(), ..ServiceState::default() });
+        if let (Some(_), Some(service)) = (&self.before, &mut service) {
+            service.forget_before(&ending);
         }
         let exit = Exit::new(self.tracked.name(), &ending, service.as_ref());
         if ending.was_activated(&exit.result) {

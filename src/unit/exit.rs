@@ -182,6 +182,19 @@ pub(crate) struct ServiceState {
     pub processes: [u32; 2],
 }
 
+impl ServiceState {
+    /// Leaves what is said of the last of several runs.
+    pub fn forget_before(&mut self, last: &Ending) {
+        let started = last.left > 0;
+        if !started && last.job != JobResult::Failed {
+            self.result = "success".into();
+        }
+        if !started || self.exited < last.left {
+            *self = ServiceState { result: std::mem::take(&mut self.result), ..ServiceState::default() };
+        }
+    }
+}
+
 fn outcome(unit: &str, ending: &Ending, service: Option<&ServiceState>) -> Outcome {
     let result = match service {
         Some(service) => &service.result,
