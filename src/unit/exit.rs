@@ -186,8 +186,12 @@ impl ServiceState {
     /// Leaves what is said of the last of several runs.
     pub fn forget_before(&mut self, last: &Ending) {
         let started = last.left > 0;
-        if !started && last.job != JobResult::Failed {
-            self.result = "success".into();
+        match &*self.result {
+            _ if started => {}
+            _ if last.job != JobResult::Failed => self.result = "success".into(),
+            // What a start can fail of before there is a process. systemd 252 does not say that it was a start limit.
+            "resources" | "start-limit-hit" => {}
+            _ => self.result = "failed".into(),
         }
         if !started || self.exited < last.left {
             *self = ServiceState { result: std::mem::take(&mut self.result), ..ServiceState::default() };
