@@ -8,6 +8,7 @@ mod loss;
 mod questions;
 mod signals;
 mod start;
+mod triggers;
 mod undone;
 mod usage;
 
