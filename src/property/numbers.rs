@@ -80,10 +80,8 @@ fn in_radix(digits: &str, radix: u32) -> Option<u64> {
 /// The access mode of a file: octal digits.
 pub(super) fn mode(text: &str) -> Option<u32> {
     let text = text.trim_start_matches(is_blank);
-    let digits = text.strip_prefix('+').unwrap_or(text);
-    let digits = digits.strip_prefix("0o").unwrap_or(digits);
-    let valid = digits.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
-    let mode = valid.then(|| u32::from_str_radix(digits, 8).ok()).flatten()?;
+    let valid = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    let mode = valid.then(|| u32::from_str_radix(text, 8).ok()).flatten()?;
     (mode <= 0o7777).then_some(mode)
 }
 
@@ -200,7 +198,9 @@ mod tests {
         for bad in ["", "-1", "1 ", "++1", "0x", "0x+1", "1.0", "é"] {
             assert_eq!(unsigned(bad), None, "{bad:?}");
         }
-        assert_eq!(mode("789"), None);
+        for bad in ["", "789", "+755", "0o755", "-755", "10000"] {
+            assert_eq!(mode(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

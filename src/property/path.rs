@@ -6,20 +6,14 @@ use super::{Property, Table};
 use crate::bus::Value;
 use crate::error::Result;
 
-pub(super) const TABLE: Table = &[
-    ("PathExists", path),
-    ("PathExistsGlob", path),
-    ("PathChanged", path),
-    ("PathModified", path),
-    ("DirectoryNotEmpty", path),
-    ("MakeDirectory", boolean),
-    ("DirectoryMode", mode),
-    ("TriggerLimitIntervalSec", seconds),
-    ("TriggerLimitBurst", unsigned32),
-    // Since 258.
-    ("PollLimitIntervalSec", seconds),
-    ("PollLimitBurst", unsigned32),
-];
+// Later than 252: PollLimit… (254).
+pub(super) const TABLE: Table = table! {
+    path: "PathExists" "PathExistsGlob" "PathChanged" "PathModified" "DirectoryNotEmpty";
+    boolean: "MakeDirectory";
+    mode: "DirectoryMode";
+    seconds: "TriggerLimitIntervalSec" "PollLimitIntervalSec";
+    unsigned32: "TriggerLimitBurst" "PollLimitBurst";
+};
 
 /// A path to be watched; none of them where it is empty. Whether it is one is for systemd to say.
 fn path(field: &Field<'_>) -> Result<Vec<Property>> {

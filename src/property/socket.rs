@@ -2,81 +2,37 @@
 
 use std::borrow::Cow;
 
+use super::exec_line::exec_line;
 use super::field::Field;
 use super::forms::{boolean, mode, seconds, signed32, size, structs, text, unsigned32, words};
 use super::{Property, Table, numbers};
 use crate::bus::Value;
 use crate::error::Result;
 
-pub(super) const TABLE: Table = &[
-    ("ListenStream", listen),
-    ("ListenDatagram", listen),
-    ("ListenSequentialPacket", listen),
-    ("ListenFIFO", listen),
-    ("ListenSpecial", listen),
-    ("ListenNetlink", listen),
-    ("ListenMessageQueue", listen),
-    ("ListenUSBFunction", listen),
-    ("SocketProtocol", protocol),
-    ("BindIPv6Only", text),
-    ("Backlog", unsigned32),
-    ("BindToDevice", text),
-    ("SocketUser", text),
-    ("SocketGroup", text),
-    ("SocketMode", mode),
-    ("DirectoryMode", mode),
-    ("Accept", boolean),
-    ("Writable", boolean),
-    ("FlushPending", boolean),
-    ("MaxConnections", unsigned32),
-    ("MaxConnectionsPerSource", unsigned32),
-    ("KeepAlive", boolean),
-    ("KeepAliveTimeSec", seconds),
-    ("KeepAliveIntervalSec", seconds),
-    ("KeepAliveProbes", unsigned32),
-    ("NoDelay", boolean),
-    ("Priority", signed32),
-    ("DeferAcceptSec", seconds),
-    ("ReceiveBuffer", size),
-    ("SendBuffer", size),
-    ("IPTOS", type_of_service),
-    ("IPTTL", signed32),
-    ("Mark", signed32),
-    ("ReusePort", boolean),
-    ("SmackLabel", text),
-    ("SmackLabelIPIn", text),
-    ("SmackLabelIPOut", text),
-    ("SELinuxContextFromNet", boolean),
-    ("PipeSize", size),
-    ("MessageQueueMaxMessages", signed64),
-    ("MessageQueueMessageSize", message_size),
-    ("FreeBind", boolean),
-    ("Transparent", boolean),
-    ("Broadcast", boolean),
-    ("PassCredentials", boolean),
-    ("PassSecurity", boolean),
-    ("PassPacketInfo", boolean),
-    ("Timestamping", text),
-    ("TCPCongestion", text),
-    ("TimeoutSec", seconds),
-    ("RemoveOnStop", boolean),
-    ("Symlinks", words),
-    ("FileDescriptorName", text),
-    ("TriggerLimitIntervalSec", seconds),
-    ("TriggerLimitBurst", unsigned32),
-    // Since 255.
-    ("PollLimitIntervalSec", seconds),
-    ("PollLimitBurst", unsigned32),
-    // Since 256.
-    ("PassFileDescriptorsToExec", boolean),
-    // Since 258.
-    ("DeferTrigger", text),
-    ("DeferTriggerMaxSec", seconds),
-    // Later.
-    ("XAttrEntryPoint", attribute),
-    ("XAttrListen", attribute),
-    ("XAttrAccept", attribute),
-];
+// Later than 252: PollLimit… (255), PassFileDescriptorsToExec (256), DeferTrigger… and XAttr… (258 and later).
+pub(super) const TABLE: Table = table! {
+    listen: "ListenStream" "ListenDatagram" "ListenSequentialPacket" "ListenFIFO" "ListenSpecial" "ListenNetlink"
+        "ListenMessageQueue" "ListenUSBFunction";
+    text: "BindIPv6Only" "BindToDevice" "SocketUser" "SocketGroup" "SmackLabel" "SmackLabelIPIn" "SmackLabelIPOut"
+        "Timestamping" "TCPCongestion" "FileDescriptorName" "DeferTrigger";
+    boolean: "Accept" "Writable" "FlushPending" "KeepAlive" "NoDelay" "ReusePort" "SELinuxContextFromNet" "FreeBind"
+        "Transparent" "Broadcast" "PassCredentials" "PassSecurity" "PassPacketInfo" "RemoveOnStop"
+        "PassFileDescriptorsToExec";
+    unsigned32: "Backlog" "MaxConnections" "MaxConnectionsPerSource" "KeepAliveProbes" "TriggerLimitBurst"
+        "PollLimitBurst";
+    signed32: "Priority" "IPTTL" "Mark";
+    signed64: "MessageQueueMaxMessages";
+    size: "ReceiveBuffer" "SendBuffer" "PipeSize";
+    message_size: "MessageQueueMessageSize";
+    seconds: "KeepAliveTimeSec" "KeepAliveIntervalSec" "DeferAcceptSec" "TimeoutSec" "TriggerLimitIntervalSec"
+        "PollLimitIntervalSec" "DeferTriggerMaxSec";
+    mode: "SocketMode" "DirectoryMode";
+    words: "Symlinks";
+    exec_line: "ExecStartPre" "ExecStartPost" "ExecReload" "ExecStopPost";
+    protocol: "SocketProtocol";
+    type_of_service: "IPTOS";
+    attribute: "XAttrEntryPoint" "XAttrListen" "XAttrAccept";
+};
 
 /// What is listened on, by the kind that the name of the setting says; nothing where it is empty. Whether it is an
 /// address is for systemd to say.
@@ -167,7 +123,7 @@ const PROTOCOLS: [(&str, i32); 37] = [
     ("udplite", 136),
     ("mpls", 137),
     ("ethernet", 143),
-    ("agg", 144),
+    ("aggfrag", 144),
     ("raw", 255),
     ("smc", 256),
     ("mptcp", 262),

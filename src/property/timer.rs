@@ -6,26 +6,14 @@ use super::{Property, Table, calendar, time};
 use crate::bus::Value;
 use crate::error::Result;
 
-pub(super) const TABLE: Table = &[
-    ("OnActiveSec", monotonic),
-    ("OnBootSec", monotonic),
-    ("OnStartupSec", monotonic),
-    ("OnUnitActiveSec", monotonic),
-    ("OnUnitInactiveSec", monotonic),
-    ("OnCalendar", on_calendar),
-    ("AccuracySec", seconds),
-    ("RandomizedDelaySec", seconds),
-    // Since 258.
-    ("RandomizedOffsetSec", seconds),
-    ("FixedRandomDelay", boolean),
-    ("OnClockChange", boolean),
-    ("OnTimezoneChange", boolean),
-    ("Persistent", boolean),
-    ("WakeSystem", boolean),
-    ("RemainAfterElapse", boolean),
-    // Since 257.
-    ("DeferReactivation", boolean),
-];
+// Later than 252: RandomizedOffsetSec (258), DeferReactivation (257).
+pub(super) const TABLE: Table = table! {
+    monotonic: "OnActiveSec" "OnBootSec" "OnStartupSec" "OnUnitActiveSec" "OnUnitInactiveSec";
+    on_calendar: "OnCalendar";
+    seconds: "AccuracySec" "RandomizedDelaySec" "RandomizedOffsetSec";
+    boolean: "FixedRandomDelay" "OnClockChange" "OnTimezoneChange" "Persistent" "WakeSystem" "RemainAfterElapse"
+        "DeferReactivation";
+};
 
 /// A time span from some event on; none of them where it is empty.
 fn monotonic(field: &Field<'_>) -> Result<Vec<Property>> {
