@@ -119,8 +119,8 @@ mod unit;
 
 pub use bus::{Signature, Value};
 pub use command::{
-    Command, Exec, ExitType, KillMode, Output, PathUnit, ProtectHome, ProtectSystem, Restart, Scope, ScopeCommand, Scoped,
-    ServiceType, SocketUnit, Stdio, TimerUnit,
+    Command, Exec, ExitType, KillMode, Output, PathUnit, ProtectHome, ProtectSystem, Restart, Scope, ScopeCommand,
+    Scoped, ServiceType, SocketUnit, Stdio, TimerUnit,
 };
 pub use error::{Error, Result};
 pub use journal::{Entry, Logs, Priority};

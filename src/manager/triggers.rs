@@ -292,7 +292,7 @@ impl Registry {
                 triggered.asked = true;
                 let service = Tracked::new(&*triggered.service);
                 let ticket = Ticket::Triggered(label.into());
-                let asked = get_all(cx, destination, &service, c"org.freedesktop.systemd1.Unit", ticket);
+                let asked = get_all(cx, destination, &service, "org.freedesktop.systemd1.Unit", ticket);
                 if let Err(error) = asked {
                     self.close(label, Some(&error), cx);
                 }

@@ -65,7 +65,7 @@ impl Property {
     pub(crate) fn descriptors(&self) -> usize {
         match self {
             Property::Set(_, value) => value.descriptors(),
-            Property::Since(..) | Property::Unknown { .. } => 0,
+            Property::Since(..) | Property::Before(..) | Property::Unknown { .. } => 0,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::options::append_accounting;
 use super::{service, slice, words};
 use crate::bus::Value;
 use crate::error::{Error, Result};
-use crate::manager::{Manager, Pace, Start};
+use crate::manager::{JobMode, Manager, Pace, Start};
 use crate::property::{Properties, Settled, UnitType, settle};
 use crate::unit::tracked::Tracked;
 use crate::unit::{Habits, Unit, name};
@@ -220,7 +220,7 @@ impl Prepared<'_> {
         let scope = self.scope;
         let tracked = Arc::new(Tracked::new(self.name));
         let mut unit = Unit::new(tracked.clone(), Arc::new(OnceLock::from(manager.clone())));
-        let start = Start { pace: Pace::Quick, restarts: false, usage: scope.usage };
+        let start = Start { pace: Pace::Quick, restarts: false, usage: scope.usage, mode: JobMode::default() };
         manager
             .start(
                 &tracked,
