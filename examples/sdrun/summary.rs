@@ -4,6 +4,7 @@ use nix::libc;
 use nix::sys::signal::Signal;
 use sdrun::{Exit, Outcome, Status, Usage};
 
+use crate::size::size;
 use crate::timespan::timespan;
 
 /// The lines that systemd-run prints at the end.
@@ -30,18 +31,6 @@ fn usage_lines(usage: &Usage) -> impl Iterator<Item = String> {
         two("IO bytes", [("read", usage.io_read), ("written", usage.io_written)]),
     ];
     lines.into_iter().flatten()
-}
-
-/// A number of bytes as systemd writes it: `12B`, `1.5K`, `3M`.
-fn size(bytes: u64) -> String {
-    const UNITS: [(&str, u32); 6] = [("E", 60), ("P", 50), ("T", 40), ("G", 30), ("M", 20), ("K", 10)];
-    let Some((unit, shift)) = UNITS.into_iter().find(|(_, shift)| bytes >> shift > 0) else {
-        return format!("{bytes}B");
-    };
-    match (bytes >> (shift - 10)) % 1024 * 10 / 1024 {
-        0 => format!("{}{unit}", bytes >> shift),
-        tenths => format!("{}.{tenths}{unit}", bytes >> shift),
-    }
 }
 
 fn code_and_status(status: Status) -> String {

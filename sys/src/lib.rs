@@ -10,8 +10,8 @@
 //! a pointer may be null, who frees a result and how long a string lives is said there and
 //! nowhere else. Functions that take a `va_list` are left out, for Rust has none.
 //!
-//! A test compares every declaration with the installed headers. The public modules ([`terminal`], [`reader`] and so on)
-//! are something else: calls that sdrun needs, in safe functions.
+//! A test compares every declaration with the installed headers. The public modules are something else: calls
+//! that sdrun needs, in safe functions.
 
 #![allow(non_camel_case_types)]
 #![allow(
@@ -28,6 +28,7 @@ mod journal;
 pub mod local_time;
 mod login;
 pub mod mount;
+pub mod process;
 pub mod reader;
 pub mod terminal;
 

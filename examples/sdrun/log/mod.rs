@@ -6,6 +6,8 @@ mod text;
 mod time;
 mod verbose;
 
+pub use json::string;
+
 /// An entry of the journal, as it is to be written.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
