@@ -65,7 +65,6 @@ mod timespan;
 mod trigger;
 mod verbose;
 
-use std::error::Error;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 

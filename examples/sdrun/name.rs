@@ -34,3 +34,16 @@ pub fn mangle(name: &OsStr, wanted: &str) -> Result<String, String> {
         _ => Ok(format!("{mangled}.{wanted}")),
     }
 }
+
+/// What comes before the type, where the name is that of a unit of the type that triggers. Such a unit of another type is
+/// a mistake.
+pub fn other_type<'a>(name: &'a OsStr, trigger: &str) -> Result<Option<&'a str>, String> {
+    let Some((prefix, kind)) = name.to_str().and_then(|name| name.rsplit_once('.')) else { return Ok(None) };
+    match kind {
+        _ if kind == trigger => Ok(Some(prefix)),
+        "path" | "socket" | "timer" => {
+            Err(format!("Specified unit '{}' does not match requested {trigger} trigger.", name.to_string_lossy()))
+        }
+        _ => Ok(None),
+    }
+}

@@ -14,7 +14,8 @@ use crate::say::{as_json, running, say};
 use crate::{connect, mangled, program, summary, verbose};
 
 pub fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let mut command = command(options)?;
+    let name = options.unit.as_ref().map(|unit| mangled(unit, "service", options)).transpose()?;
+    let mut command = command(options, name.as_deref())?;
     // One connection and one unit: more threads than this one would have nothing to do.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -40,9 +41,8 @@ async fn follow(unit: &mut Unit, options: &Options) -> Result<Followed, Box<dyn 
     let until_end = options.wait || options.forwards();
     let left = |code| Ok(Followed { code, has_ended: false });
     if !until_end {
-        if !options.no_block
-            && let Some(code) = failed_start(unit, options).await?
-        {
+        let failed = if options.no_block { None } else { failed_start(unit, options).await? };
+        if let Some(code) = failed {
             return Ok(Followed { code, has_ended: true });
         }
         running(options, unit);
@@ -127,7 +127,7 @@ async fn start(command: &mut Command, options: &Options, manager: &Manager) -> R
 }
 
 /// The service, as far as it is the same whether it is started at once or by another unit.
-pub fn command(options: &Options) -> Result<Command, Box<dyn Error>> {
+pub fn command(options: &Options, name: Option<&str>) -> Result<Command, Box<dyn Error>> {
     let (program, arguments) = options.command.split_first().ok_or("there is no command to run")?;
     let mut command = if options.is_on_this_host() {
         let path = program::find(program)
@@ -146,8 +146,8 @@ pub fn command(options: &Options) -> Result<Command, Box<dyn Error>> {
         .ignore_failure(options.ignore_failure)
         .job_mode(options.job_mode)
         .usage(options.wait && !options.quiet);
-    if let Some(unit) = &options.unit {
-        command.name(mangled(unit, "service", options)?);
+    if let Some(name) = name {
+        command.name(name);
     }
     if let Some(description) = &options.description {
         command.description(description);

@@ -239,6 +239,13 @@ impl Bus {
         self.raw.as_ptr()
     }
 
+    /// Has the calls made from now on say that their sender is ready to wait while somebody is asked for a password.
+    pub fn allow_interactive_authorization(&self) -> Result<()> {
+        // SAFETY: a live bus.
+        let set = unsafe { sys::sd_bus_set_allow_interactive_authorization(self.as_raw(), 1) };
+        check("sd_bus_set_allow_interactive_authorization", set).map(drop)
+    }
+
     /// Whether the handshake is over and messages pass.
     pub fn is_ready(&self) -> Result<bool> {
         // SAFETY: a live bus.

@@ -14,7 +14,7 @@ use super::message::{Ready, property_bool, property_str};
 use super::{Command, words};
 use crate::bus::{Container, Message, Value};
 use crate::error::{Error, Result};
-use crate::manager::{Manager, Pace, Start, Triggers};
+use crate::manager::{JobMode, Manager, Pace, Start, Triggers};
 use crate::property::{Properties, Settled, UnitType, settle};
 use crate::unit::runs::Runs;
 use crate::unit::tracked::Tracked;
@@ -72,6 +72,22 @@ impl Parts {
         self.properties.known().any(|(name, value)| names.contains(&name) && is_set(value))
     }
 
+    /// Starts the unit for a service that systemd knows already.
+    async fn start_for(&self, service: &str, mode: JobMode, manager: &Manager) -> Result<Unit> {
+        if let Some(error) = &self.problem {
+            return Err(error.clone());
+        }
+        let service = name::service(service)?;
+        let suffix = self.properties.unit_type().as_str();
+        let properties = settle(self.properties.list(), suffix, manager).await?;
+        let tracked = Arc::new(Tracked::new(name::with_other_suffix(&service, suffix)));
+        let unit = Unit::new(tracked.clone(), Arc::new(OnceLock::from(manager.clone())));
+        let fill = |message: &mut Message<'_>| self.append_described_to(message, &service, &properties);
+        let how = Start { pace: Pace::Quick, restarts: false, usage: false, mode };
+        manager.start(&tracked, how, fill, |_| Ok(())).await?;
+        Ok(unit)
+    }
+
     /// Starts the unit, with the command as its service.
     async fn start(&self, command: &Command, manager: &Manager) -> Result<Trigger> {
         if let Some(error) = &self.problem {
@@ -107,11 +123,19 @@ impl Parts {
 
     /// Appends the properties of the unit, each a `(sv)`.
     fn append_to(&self, message: &mut Message<'_>, ready: &Ready<'_>, properties: &Settled<'_>) -> Result<()> {
-        let described = self.description.as_ref().or(ready.command.description.as_ref());
-        match described {
-            Some(description) => property_str(message, "Description", description)?,
-            None => property_str(message, "Description", &ready.describe())?,
+        match &ready.command.description {
+            Some(description) => self.append_described_to(message, description, properties),
+            None => self.append_described_to(message, &ready.describe(), properties),
         }
+    }
+
+    fn append_described_to(
+        &self,
+        message: &mut Message<'_>,
+        described: &str,
+        properties: &Settled<'_>,
+    ) -> Result<()> {
+        property_str(message, "Description", self.description.as_deref().unwrap_or(described))?;
         if self.collect {
             property_str(message, "CollectMode", "inactive-or-failed")?;
         }
@@ -172,6 +196,24 @@ macro_rules! common_calls {
         pub fn property(&mut self, assignment: impl AsRef<str>) -> crate::Result<&mut Self> {
             self.parts.set(assignment.as_ref())?;
             Ok(self)
+        }
+
+        /// Starts the unit for a service that systemd knows already: `NAME.service` is started by
+        #[doc = concat!("`NAME.", $manual, "`.")]
+        /// The handle is that of the unit that triggers; the service's is had with
+        /// [`Manager::unit`](crate::Manager::unit) when it runs.
+        ///
+        /// # Errors
+        ///
+        /// As `start`; that there is no such service fails the start: [`Unit::activated`](crate::Unit::activated).
+        pub async fn start_for(
+            &self,
+            manager: &Manager,
+            service: impl AsRef<str>,
+            mode: crate::JobMode,
+        ) -> crate::Result<crate::Unit> {
+            self.check()?;
+            self.parts.start_for(service.as_ref(), mode, manager).await
         }
 
         /// Sets any property of the unit by its D-Bus name and type (org.freedesktop.systemd1(5)).

@@ -99,6 +99,7 @@ pub struct ManagerBuilder {
     scope: Scope,
     transport: Transport,
     ssh_options: Vec<String>,
+    interactive: bool,
 }
 
 impl Manager {
@@ -196,7 +197,7 @@ impl Manager {
     /// A manager that is chosen step by step. Without a choice it is the system's for root, and the caller's own
     /// for anyone else.
     pub fn builder() -> ManagerBuilder {
-        ManagerBuilder { scope: Scope::by_uid(), transport: Transport::Auto, ssh_options: Vec::new() }
+        ManagerBuilder { scope: Scope::by_uid(), transport: Transport::Auto, ssh_options: Vec::new(), interactive: false }
     }
 
     /// The default manager of this process: the system's for root, the caller's own for anyone else.
@@ -460,6 +461,15 @@ impl ManagerBuilder {
         self
     }
 
+    /// Lets polkit ask somebody for a password where the caller may not do something without
+    /// (`sd_bus_set_allow_interactive_authorization(3)`), as systemd's own tools do unless they are given
+    /// `--no-ask-password`. An agent must run for that, as desktops have one (`pkttyagent(1)` on terminals); a call then
+    /// takes as long as the answer. Without it such a call is [`Error::AccessDenied`] at once.
+    pub fn interactive(mut self, interactive: bool) -> Self {
+        self.interactive = interactive;
+        self
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -468,7 +478,7 @@ impl ManagerBuilder {
     /// address that holds a NUL byte, where [`Transport::Private`] is asked for and the manager is in a container or on
     /// another host, or for an [`ssh_option`](ManagerBuilder::ssh_option) where there is no ssh.
     pub async fn connect(self) -> Result<Manager> {
-        let ManagerBuilder { mut scope, transport, ssh_options } = self;
+        let ManagerBuilder { mut scope, transport, ssh_options, interactive } = self;
         match (&mut scope, ssh_options.first()) {
             (Scope::Remote(remote), _) => remote.options = ssh_options,
             (_, Some(option)) => return Err(Error::invalid("ssh option", option, "is for Manager::remote only")),
@@ -480,8 +490,12 @@ impl ManagerBuilder {
             let jobs = Arc::new(Jobs::new(scope.is_system_bus() && !private));
             match Link::open(target, Registry::new(private, jobs.clone())).await {
                 Ok(link) => {
-                    let (known, journals) = (Known::default(), Mutex::default());
-                    return Ok(Manager { inner: Arc::new(Inner { link, jobs, scope, private, known, journals }) });
+                    if interactive {
+                        link.with(|_, cx| cx.bus.allow_interactive_authorization())??;
+                    }
+                    return Ok(Manager {
+                        inner: Arc::new(Inner { link, jobs, scope, private, known: Known::default(), journals: Mutex::default() }),
+                    });
                 }
                 // Of two failures the first, that of the bus, is the one to report, unless it only says that
                 // nobody is there.

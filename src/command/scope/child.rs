@@ -30,6 +30,7 @@ impl Command {
     pub fn scope(&self) -> ScopeCommand {
         let service = &self.service;
         let mut scope = Scope {
+            job_mode: self.service.job_mode,
             description: self.description.clone(),
             collect: service.collect,
             usage: service.usage,

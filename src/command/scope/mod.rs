@@ -61,6 +61,7 @@ pub struct Scope {
     runtime_max: Option<u64>,
     slice: Option<String>,
     slice_inherit: bool,
+    job_mode: JobMode,
     extra: Properties,
     habits: Habits,
     /// The first input that cannot be sent.
@@ -78,6 +79,7 @@ impl Scope {
             runtime_max: None,
             slice: None,
             slice_inherit: false,
+            job_mode: JobMode::default(),
             extra: Properties::new(UnitType::Scope),
             habits: Habits::default(),
             problem: None,
@@ -134,6 +136,12 @@ impl Scope {
     /// (`systemd-run --slice-inherit`).
     pub fn slice_inherit(&mut self, inherit: bool) -> &mut Self {
         self.slice_inherit = inherit;
+        self
+    }
+
+    /// What becomes of queued jobs that the start conflicts with: see [`Command::job_mode`](super::Command::job_mode).
+    pub fn job_mode(&mut self, mode: JobMode) -> &mut Self {
+        self.job_mode = mode;
         self
     }
 
@@ -220,7 +228,7 @@ impl Prepared<'_> {
         let scope = self.scope;
         let tracked = Arc::new(Tracked::new(self.name));
         let mut unit = Unit::new(tracked.clone(), Arc::new(OnceLock::from(manager.clone())));
-        let start = Start { pace: Pace::Quick, restarts: false, usage: scope.usage, mode: JobMode::default() };
+        let start = Start { pace: Pace::Quick, restarts: false, usage: scope.usage, mode: scope.job_mode };
         manager
             .start(
                 &tracked,

@@ -88,10 +88,16 @@ impl PathUnit {
     ///
     /// [`Error::Invalid`] where no path is watched, and otherwise as [`TimerUnit::start`](crate::TimerUnit::start).
     pub async fn start(&self, manager: &Manager, command: &Command) -> Result<Trigger> {
+        self.check()?;
+        self.parts.start(command, manager).await
+    }
+
+    /// Refuses what systemd would refuse.
+    fn check(&self) -> Result<()> {
         if self.parts.problem.is_none() && !self.parts.has_one_of(&["Paths"]) {
             return Err(Error::invalid("path unit", "", "watches nothing: say what, with path_exists() for instance"));
         }
-        self.parts.start(command, manager).await
+        Ok(())
     }
 }
 

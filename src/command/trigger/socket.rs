@@ -82,6 +82,12 @@ impl SocketUnit {
     /// [`Error::Invalid`] where nothing is listened on or with `Accept=yes`, and otherwise as
     /// [`TimerUnit::start`](crate::TimerUnit::start).
     pub async fn start(&self, manager: &Manager, command: &Command) -> Result<Trigger> {
+        self.check()?;
+        self.parts.start(command, manager).await
+    }
+
+    /// Refuses what systemd would refuse.
+    fn check(&self) -> Result<()> {
         let accept = self.parts.properties.known().rev().find(|(name, _)| *name == "Accept");
         if accept.is_some_and(|(_, value)| *value == Value::Bool(true)) {
             let reason = "cannot be had: each connection would need a service of its own, made from a template";
@@ -94,7 +100,7 @@ impl SocketUnit {
                 "listens on nothing: say on what, with listen_stream() for instance",
             ));
         }
-        self.parts.start(command, manager).await
+        Ok(())
     }
 }
 

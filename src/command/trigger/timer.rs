@@ -130,6 +130,12 @@ impl TimerUnit {
     /// later cannot have: a terminal, pipes and other descriptors, [`Command::usage`]. Nothing is sent then. Otherwise as
     /// [`Command::start`].
     pub async fn start(&self, manager: &Manager, command: &Command) -> Result<Trigger> {
+        self.check()?;
+        self.parts.start(command, manager).await
+    }
+
+    /// Refuses what systemd would refuse.
+    fn check(&self) -> Result<()> {
         let times = ["TimersMonotonic", "TimersCalendar", "OnClockChange", "OnTimezoneChange"];
         if self.parts.problem.is_none() && !self.parts.has_one_of(&times) {
             return Err(Error::invalid(
@@ -138,7 +144,7 @@ impl TimerUnit {
                 "has no time at which to elapse: say one, on_active() for instance",
             ));
         }
-        self.parts.start(command, manager).await
+        Ok(())
     }
 }
 
