@@ -5,19 +5,39 @@
 
 #[path = "systemd_run/built.rs"]
 mod built;
+#[path = "systemd_run/combinations.rs"]
+mod combinations;
 #[path = "systemd_run/flags.rs"]
 mod flags;
+#[path = "systemd_run/formats.rs"]
+mod formats;
+#[path = "systemd_run/hosts.rs"]
+mod hosts;
+#[path = "../examples/sdrun/log/mod.rs"]
+mod log;
+#[path = "systemd_run/manual.rs"]
+mod manual;
+#[path = "systemd_run/options.rs"]
+mod options;
+#[path = "systemd_run/scopes.rs"]
+mod scopes;
 #[path = "systemd_run/screen.rs"]
 mod screen;
 #[path = "systemd_run/settings.rs"]
 mod settings;
 #[path = "systemd_run/side.rs"]
 mod side;
+#[path = "../examples/sdrun/size.rs"]
+mod size;
 mod support;
 #[path = "systemd_run/terminal.rs"]
 mod terminal;
 #[path = "../examples/sdrun/timespan.rs"]
 mod timespan;
+#[path = "systemd_run/triggers.rs"]
+mod triggers;
+#[path = "systemd_run/verbose.rs"]
+mod verbose;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -295,7 +315,7 @@ async fn the_program_is_looked_for_as_systemd_run_does() {
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// systemd-run has systemd expand "$"; here every byte stays.
+/// With --expand-environment=no every byte stays.
 #[tokio::test]
 async fn arguments_arrive_as_they_are() {
     // Not while another test has systemd reload: 252 then adds a backslash to each "$" of a command that waits.
@@ -327,7 +347,9 @@ async fn arguments_arrive_as_they_are() {
     let out = folder.join("out");
     let script = format!("printf '%s\\0' \"$@\" >{}", out.display());
     for transport in [&[][..], &["--private"]] {
-        let words = [transport, &["--wait", "--collect", "sh", "-c", &script, "sh"], &arguments].concat();
+        let words =
+            [transport, &["--wait", "--collect", "--expand-environment=no", "sh", "-c", &script, "sh"], &arguments]
+                .concat();
         let outcome = Side::Ours.run(&words).await;
         assert_eq!(outcome.status, Some(0), "{outcome:?}");
         let arrived = fs::read_to_string(&out).unwrap();

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use sdrun::Unit;
 
-use crate::log::string;
+use crate::log::json::string;
 use crate::options::{Json, Options};
 
 /// A line on stderr; where nobody reads it that is no reason to fail.

@@ -46,7 +46,8 @@ pub fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
             .map_err(|error| format!("Failed to change directory to '{}': {error}", directory.display()))?;
     }
     if options.expand_environment.unwrap_or(true) {
-        let set: Vec<_> = command.get_envs().map(|(name, value)| (name.to_owned(), value.map(OsString::from))).collect();
+        let set: Vec<_> =
+            command.get_envs().map(|(name, value)| (name.to_owned(), value.map(OsString::from))).collect();
         let value = |name: &str| match set.iter().find(|(other, _)| other == name) {
             Some((_, value)) => value.clone(),
             None => std::env::var_os(name),
@@ -104,7 +105,8 @@ fn become_user(options: &Options) -> Result<Vec<(&'static str, OsString)>, Strin
     match &user {
         Some(user) if user.uid == geteuid() && gid == getegid() && !geteuid().is_root() => {}
         Some(user) => {
-            let name = CString::new(user.name.clone()).map_err(|_| format!("Failed to resolve user '{}'", user.name))?;
+            let name =
+                CString::new(user.name.clone()).map_err(|_| format!("Failed to resolve user '{}'", user.name))?;
             initgroups(&name, gid).map_err(|errno| {
                 format!("Failed to initialize supplementary groups for user '{}': {}", user.name, errno.desc())
             })?;

@@ -129,12 +129,7 @@ impl Parts {
         }
     }
 
-    fn append_described_to(
-        &self,
-        message: &mut Message<'_>,
-        described: &str,
-        properties: &Settled<'_>,
-    ) -> Result<()> {
+    fn append_described_to(&self, message: &mut Message<'_>, described: &str, properties: &Settled<'_>) -> Result<()> {
         property_str(message, "Description", self.description.as_deref().unwrap_or(described))?;
         if self.collect {
             property_str(message, "CollectMode", "inactive-or-failed")?;

@@ -197,7 +197,12 @@ impl Manager {
     /// A manager that is chosen step by step. Without a choice it is the system's for root, and the caller's own
     /// for anyone else.
     pub fn builder() -> ManagerBuilder {
-        ManagerBuilder { scope: Scope::by_uid(), transport: Transport::Auto, ssh_options: Vec::new(), interactive: false }
+        ManagerBuilder {
+            scope: Scope::by_uid(),
+            transport: Transport::Auto,
+            ssh_options: Vec::new(),
+            interactive: false,
+        }
     }
 
     /// The default manager of this process: the system's for root, the caller's own for anyone else.
@@ -494,7 +499,14 @@ impl ManagerBuilder {
                         link.with(|_, cx| cx.bus.allow_interactive_authorization())??;
                     }
                     return Ok(Manager {
-                        inner: Arc::new(Inner { link, jobs, scope, private, known: Known::default(), journals: Mutex::default() }),
+                        inner: Arc::new(Inner {
+                            link,
+                            jobs,
+                            scope,
+                            private,
+                            known: Known::default(),
+                            journals: Mutex::default(),
+                        }),
                     });
                 }
                 // Of two failures the first, that of the bus, is the one to report, unless it only says that

@@ -72,9 +72,8 @@ fn what_is_said_around_it() {
 fn keys_go_to_the_command() {
     for side in SIDES {
         let script = "echo ready; while read word; do echo \"got $word\"; done; echo over; exit 6";
-        let expanded = script.replace('$', "$$");
-        let script = if side == Side::Theirs { &*expanded } else { script };
-        let mut screen = Screen::run(&command(side, &["-qt", "sh", "-c", script]));
+        let script = script.replace('$', "$$");
+        let mut screen = Screen::run(&command(side, &["-qt", "sh", "-c", &script]));
         screen.expect("ready\r\n");
         screen.type_keys("one\r");
         screen.expect("one\r\ngot one\r\n");

@@ -1,12 +1,10 @@
 //! Entries of the journal, written as `journalctl --output=MODE` writes them, without its colours.
 
-mod json;
+pub mod json;
 mod short;
 mod text;
 mod time;
 mod verbose;
-
-pub use json::string;
 
 /// An entry of the journal, as it is to be written.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +27,8 @@ impl Record {
 
     /// When it happened: what its sender says, where that is earlier, or else when the journal received it.
     fn time(&self) -> u64 {
-        let said = self.get("_SOURCE_REALTIME_TIMESTAMP").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+        let said =
+            self.get("_SOURCE_REALTIME_TIMESTAMP").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
         said.filter(|time| (1..=self.realtime).contains(time)).unwrap_or(self.realtime)
     }
 
