@@ -184,13 +184,14 @@ impl Options {
     /// Text: what is to be printed instead of running anything.
     fn apply(&mut self, flag: Flag, value: OsString) -> Result<Option<String>, String> {
         match flag {
-            Flag::Capsule => self.place = Place::Capsule(text("--capsule", value)?),
+            // A capsule's manager is a user's, and that stays, whatever place comes after it.
+            Flag::Capsule => (self.place, self.user) = (Place::Capsule(text("--capsule", value)?), true),
             Flag::Collect => self.collect = true,
             Flag::Description => self.description = Some(text("--description", value)?),
             Flag::ExpandEnvironment => {
                 self.expand_environment = Some(boolean("--expand-environment", &text("--expand-environment", value)?)?);
             }
-            Flag::Gid => self.gid = some(text("--gid", value)?),
+            Flag::Gid => self.gid = Some(text("--gid", value)?),
             Flag::Help => return Ok(Some(HELP.into())),
             Flag::Host => self.place = Place::Host(text("--host", value)?),
             Flag::IgnoreFailure => self.ignore_failure = true,
@@ -255,7 +256,7 @@ impl Options {
                 self.timer_elapses |= combinations::elapses(&value);
                 self.timers.push(value);
             }
-            Flag::Uid => self.uid = some(text("--uid", value)?),
+            Flag::Uid => self.uid = Some(text("--uid", value)?),
             Flag::Unit => self.unit = Some(value),
             Flag::User => self.user = true,
             Flag::Verbose => self.verbose = true,
@@ -274,11 +275,6 @@ fn lines<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 /// A value that is sent as D-Bus text.
 fn text(option: &str, value: OsString) -> Result<String, String> {
     value.into_string().map_err(|value| format!("{option}={} is not UTF-8", value.to_string_lossy()))
-}
-
-/// An empty value is that of no such option.
-fn some(value: String) -> Option<String> {
-    (!value.is_empty()).then_some(value)
 }
 
 fn own_directory() -> Result<PathBuf, String> {

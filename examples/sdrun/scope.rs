@@ -122,6 +122,9 @@ fn become_user(options: &Options) -> Result<Vec<(&'static str, OsString)>, Strin
 }
 
 fn user(text: &str) -> Result<User, String> {
+    if text.is_empty() {
+        return Err("Failed to resolve user '': Invalid argument".into());
+    }
     let found = match text.parse() {
         Ok(uid) => User::from_uid(Uid::from_raw(uid)),
         Err(_) => User::from_name(text),
@@ -134,6 +137,9 @@ fn user(text: &str) -> Result<User, String> {
 }
 
 fn group(text: &str) -> Result<Gid, String> {
+    if text.is_empty() {
+        return Err("Failed to resolve group '': Invalid argument".into());
+    }
     if let Ok(gid) = text.parse() {
         return Ok(Gid::from_raw(gid));
     }

@@ -6,7 +6,9 @@ use std::path::{Component, Path};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use sdrun::{Command, Error as SdrunError, Exit, Forwarded, Manager, Outcome, Stdio, Unit, Value};
+use sdrun::{
+    Command, Error as SdrunError, Exit, Forwarded, Manager, Outcome, Properties, Stdio, Unit, UnitType, Value,
+};
 use sdrun_sys::mount::clone_tree;
 
 use crate::options::{Json, Options, Streams};
@@ -138,7 +140,6 @@ pub fn command(options: &Options, name: Option<&str>) -> Result<Command, Box<dyn
     };
     command
         .args(arguments)
-        .envs(options.environment.iter().map(|(key, value)| (key, value)))
         .collect(options.collect)
         .slice_inherit(options.slice_inherit)
         .remain_after_exit(options.remain_after_exit)
@@ -152,10 +153,11 @@ pub fn command(options: &Options, name: Option<&str>) -> Result<Command, Box<dyn
     if let Some(description) = &options.description {
         command.description(description);
     }
-    if let Some(user) = &options.uid {
+    // An empty value is that of no such option.
+    if let Some(user) = options.uid.as_ref().filter(|user| !user.is_empty()) {
         command.user(user);
     }
-    if let Some(group) = &options.gid {
+    if let Some(group) = options.gid.as_ref().filter(|group| !group.is_empty()) {
         command.group(group);
     }
     if let Some(level) = options.nice {
@@ -174,11 +176,52 @@ pub fn command(options: &Options, name: Option<&str>) -> Result<Command, Box<dyn
     if let Some(directory) = &options.directory {
         command.current_dir(checked(directory)?);
     }
-    for assignment in &options.properties {
-        command.property(assignment)?;
-    }
+    set_properties(&mut command, options)?;
     stream(&mut command, options);
     Ok(command)
+}
+
+/// Sets what --property says, but what an option of its own says too: to systemd-run that comes later.
+fn set_properties(command: &mut Command, options: &Options) -> Result<(), Box<dyn Error>> {
+    let overridden = |assignment: &str| match assignment.split('=').next().unwrap_or_default() {
+        "Group" => options.gid.as_ref().is_some_and(|group| !group.is_empty()),
+        "Nice" => options.nice.is_some(),
+        "RemainAfterExit" => options.remain_after_exit,
+        "SendSIGHUP" => options.send_sighup,
+        "Slice" => options.slice.is_some() || options.slice_inherit,
+        "Type" => options.service_type.is_some(),
+        "User" => options.uid.as_ref().is_some_and(|user| !user.is_empty()),
+        "WorkingDirectory" => options.directory.is_some(),
+        _ => false,
+    };
+    for assignment in &options.properties {
+        if overridden(assignment) {
+            // Nonsense is refused all the same.
+            Properties::new(UnitType::Service).set(assignment)?;
+        } else {
+            command.property(assignment)?;
+        }
+    }
+    let variables = || options.environment.iter().map(|(name, value)| (name, value));
+    let set_before = options.properties.iter().any(|assignment| assignment.starts_with("Environment="));
+    if !set_before {
+        command.envs(variables());
+        return Ok(());
+    }
+    let texts = variables().map(|(name, value)| match (name.to_str(), value.to_str()) {
+        (Some(name), Some(value)) if is_variable(name) => Ok(format!("{name}={value}")),
+        _ => Err(format!("Cannot assign environment variable {}", name.to_string_lossy())),
+    });
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
+    if !texts.is_empty() {
+        command.extra("Environment", texts);
+    }
+    Ok(())
+}
+
+fn is_variable(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !name.is_empty() && name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// The library would resolve `..`; to systemd-run, and so here, it is a mistake.

@@ -2,6 +2,7 @@
 
 use crate::settings::systemd_version;
 use crate::side::{SIDES, Side};
+use crate::support::is_root;
 
 /// Enough of each kind.
 const OPTIONS: [&str; 18] = [
@@ -30,7 +31,11 @@ async fn refused(side: Side, options: &[&str]) -> Option<String> {
     let shell = options.contains(&"-S");
     let words = [options, if shell { &[] } else { &["nonexistent-program"] }].concat();
     // What is not refused fails otherwise: there is no such program, no such host and no such shell.
-    let mut command = side.command(&words);
+    let mut command = tokio::process::Command::new(match side {
+        Side::Theirs => std::path::Path::new("/usr/bin/systemd-run"),
+        Side::Ours => side.program(),
+    });
+    command.args((!is_root()).then_some("--user")).args(&words).stdin(std::process::Stdio::null());
     command.env("SHELL", "/nonexistent/shell").env("SYSTEMD_SSH", "/bin/false").env("PATH", "/nonexistent");
     let run = crate::side::outcome(&mut command).await;
     let line = run.stderr.lines().next().unwrap_or_default();
@@ -170,8 +175,10 @@ async fn lists_are_equal() {
 #[tokio::test]
 async fn the_help_lists_all_options() {
     let help = |text: &str| -> Vec<(String, bool)> {
-        let words = text.lines().filter(|line| line.starts_with("  ")).flat_map(str::split_whitespace);
-        let long = words.filter_map(|word| word.strip_prefix("--")).map(|word| match word.split_once('=') {
+        // The first words of a line, up to the long name.
+        let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix('-'));
+        let words = lines.filter_map(|line| line.split_whitespace().find(|word| word.contains('-')));
+        let long = words.map(|word| word.trim_start_matches('-')).map(|word| match word.split_once('=') {
             Some((name, _)) => (name.trim_end_matches('[').to_owned(), true),
             None => (word.to_owned(), false),
         });

@@ -11,7 +11,9 @@ fn logged(text: &str) -> Vec<String> {
     let after_host = |line: &str| line.split_once(": ").map_or(line.to_owned(), |(_, message)| message.to_owned());
     lines
         .map(after_host)
-        .map(|line| line.replace("theirs", "{}").replace("ours", "{}").replace("[systemd-run] ", ""))
+        .map(|line| {
+            line.replace("theirs", "{}").replace("ours", "{}").replace("[systemd-run] ", "").replace(['"', '\''], "")
+        })
         .collect()
 }
 

@@ -42,12 +42,12 @@ fn ends_line(rest: &[u8]) -> bool {
     matches!(rest.iter().find(|byte| **byte != b'\r'), None | Some(b'\n'))
 }
 
-/// How long an escape sequence is, without its first byte, if it is one.
+/// How long an escape sequence is, without its first byte, if it is one for colours or titles.
 fn sequence(rest: &[u8]) -> Option<usize> {
     match rest.first()? {
         b'[' => {
             let parameters = rest[1..].iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b';' | b':')).count();
-            matches!(rest.get(1 + parameters)?, b'a'..=b'z' | b'A'..=b'Z').then_some(parameters + 2)
+            (rest.get(1 + parameters) == Some(&b'm')).then_some(parameters + 2)
         }
         b']' => {
             let end = rest.iter().position(|byte| matches!(byte, b'\x07' | b'\x1b') || *byte < b' ')?;
