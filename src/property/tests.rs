@@ -24,7 +24,7 @@ pub(super) fn refused(unit: &str, assignment: &str) -> String {
 }
 
 /// What is sent to a manager of this version.
-fn for_version<'a>(properties: &'a [Property], version: u32) -> Vec<(&'a str, &'a Value)> {
+pub(super) fn for_version<'a>(properties: &'a [Property], version: u32) -> Vec<(&'a str, &'a Value)> {
     let of_one = |property: &'a Property| match property {
         Property::Set(name, value) => Some((&**name, value)),
         Property::Since(since, (name, value), _) if version >= *since => Some((&**name, value)),

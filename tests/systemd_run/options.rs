@@ -223,7 +223,10 @@ async fn started(side: Side, words: &[&str], name: &str) -> String {
     let calling = async {
         loop {
             let mut call = tokio::process::Command::new("busctl");
-            call.args(["call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus.Peer", "Ping"]).output().await.unwrap();
+            call.args(["call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus.Peer", "Ping"])
+                .output()
+                .await
+                .unwrap();
         }
     };
     tokio::select! {

@@ -260,20 +260,15 @@ fn protect_hostname(field: &Field<'_>) -> Properties {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::for_version;
     use super::super::{UnitType, read};
     use super::*;
 
     /// What an assignment becomes, as text: `Name=Value;Name=Value`, for this version of systemd.
     pub(super) fn sent_to(version: u32, assignment: &str) -> String {
         let properties = read(UnitType::Service, assignment).unwrap_or_else(|error| panic!("{error}"));
-        let sent = properties.iter().map(|property| match property {
-            Property::Set(name, value) => format!("{name}={}", shown(value)),
-            Property::Since(since, now, before) => {
-                let (name, value) = if version >= *since { now } else { before };
-                format!("{name}={}", shown(value))
-            }
-            Property::Unknown { name, .. } => panic!("{name} is not known"),
-        });
+        let sent =
+            for_version(&properties, version).into_iter().map(|(name, value)| format!("{name}={}", shown(value)));
         sent.collect::<Vec<_>>().join(";")
     }
 
