@@ -108,6 +108,7 @@ impl Scope {
                 socket: UnixStream::from_std(ours).map_err(failed)?,
                 process: OnceLock::new(),
                 told: AtomicBool::new(false),
+                abandoned: AtomicBool::new(false),
             });
             let habits = scope.habits;
             let (line, on) = (ours.clone(), runtime.clone());
@@ -147,7 +148,11 @@ struct Abandon {
 
 impl Drop for Abandon {
     fn drop(&mut self) {
-        self.task.abort();
+        self.line.abandoned.store(true, Ordering::SeqCst);
+        // Once systemd was told, the task sees to the end of it.
+        if !self.line.told.load(Ordering::SeqCst) {
+            self.task.abort();
+        }
         // At once, also where the runtime does not run now.
         self.line.hang_up();
     }
@@ -161,6 +166,8 @@ struct Line {
     /// Whether systemd may have been told of it. Then it must not end before that has put it into the scope: a scope around
     /// a process that has ended never ends itself. To stop the scope ends it.
     told: AtomicBool,
+    /// Nobody wants it any more.
+    abandoned: AtomicBool,
 }
 
 impl Line {
@@ -265,6 +272,14 @@ impl Held {
                 return Err(error);
             }
         };
+        if self.line.abandoned.load(Ordering::SeqCst) {
+            // It is in the scope, and ends with it.
+            let _ = unit.stop().await;
+            if let Some(Ok(child)) = self.spawned().await {
+                child.end().await;
+            }
+            return Err(ended());
+        }
         let id = if names.identified { invocation_id(&unit).await } else { [0; GO] };
         // Where it fails the process has ended, and that shows below.
         let _ = send(self.line.socket.as_raw_fd(), &id, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
