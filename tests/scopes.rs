@@ -172,7 +172,7 @@ async fn a_child_of_another_user() {
     for (_, manager) in managers().await {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "id -un; id -Gn; echo $HOME $USER; pwd"]).user("tester").current_dir("/tmp");
-        command.stdout(sdrun::Stdio::piped());
+        command.stdout(sdrun::Stdio::piped()).stderr(sdrun::Stdio::null());
         let tester = nix::unistd::User::from_name("tester").unwrap().unwrap();
         let scoped = command.scope().start(&manager).await.unwrap();
         let text = output(scoped).await;
@@ -616,7 +616,8 @@ alone! {
 #[tokio::test]
 async fn what_is_for_services_is_refused() {
     let manager = support::on_bus().await;
-    let refused: [(&str, fn(&mut Command) -> &mut Command); 12] = [
+    type Set = fn(&mut Command) -> &mut Command;
+    let refused: [(&str, Set); 12] = [
         ("service_type", |command| command.service_type(sdrun::ServiceType::Notify)),
         ("exit_type", |command| command.exit_type(sdrun::ExitType::Cgroup)),
         ("remain_after_exit", |command| command.remain_after_exit(true)),
