@@ -459,3 +459,57 @@ async fn settings_reach_the_unit() {
         stop(&trigger).await;
     }
 }
+
+/// Which calendar events are taken: what systemd-analyze says here and now, of expressions drawn at random.
+#[test]
+fn calendar_events_are_judged_as_by_systemd() {
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let mut drawn = seed;
+    let mut draw = |most: u64| {
+        // splitmix64
+        drawn = drawn.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (drawn ^ (drawn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % most
+    };
+    let mut expressions = Vec::new();
+    for _ in 0..2000 {
+        let mut list = |from: u64, to: u64| {
+            let mut number = || (from + draw(to - from + 1) + u64::from(draw(15) == 0) * 40).to_string();
+            let mut parts = Vec::new();
+            for _ in 0..=number().len() % 2 {
+                let mut part = number();
+                if part.ends_with(['1', '4', '7']) {
+                    part = format!("{part}..{}", number());
+                }
+                if part.ends_with(['2', '5']) {
+                    part = format!("{part}/{}", number());
+                }
+                parts.push(part);
+            }
+            if draw(3) == 0 { "*".to_owned() } else { parts.join(",") }
+        };
+        let date = [list(1970, 2199), list(1, 12), list(1, 31)];
+        let time = [list(0, 23), list(0, 59), list(0, 59)];
+        let days = ["", "", "Mon ", "Tue,Sat ", "wed..Sun ", "Fri..Mon ", "Sun-Sun "][draw(7) as usize];
+        let date = match draw(4) {
+            0 => String::new(),
+            1 => format!("{}-{}~{} ", date[0], date[1], date[2]),
+            2 => format!("{}-{} ", date[1], date[2]),
+            _ => format!("{} ", date.join("-")),
+        };
+        let time = if draw(3) == 0 { time[..2].join(":") } else { time.join(":") };
+        let zone = ["", "", "", " UTC", " Europe/Berlin", " Nowhere"][draw(6) as usize];
+        expressions.push(format!("{days}{date}{time}{zone}"));
+    }
+    for some in expressions.chunks(250) {
+        let output =
+            std::process::Command::new("systemd-analyze").args(["calendar", "--"]).args(some).output().unwrap();
+        let complaints = String::from_utf8(output.stderr).unwrap();
+        for expression in some {
+            let bad = complaints.contains(&format!("Failed to parse calendar specification '{expression}'"));
+            let ours = TimerUnit::new().on_calendar(expression).map(drop);
+            assert_eq!(ours.is_err(), bad, "seed {seed}: {expression:?}: {ours:?}");
+        }
+    }
+}

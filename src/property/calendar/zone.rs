@@ -19,7 +19,8 @@ pub(super) fn strip(text: &str) -> &str {
 pub(super) fn explain(text: &str, fault: Fault) -> Fault {
     let Some((event, zone)) = text.rsplit_once(' ') else { return fault };
     let at = event.chars().count() + 2;
-    if fault.at == at && zone.starts_with(|c: char| c.is_alphabetic()) {
+    // At the word, or at the blank before it.
+    if (at - 1..=at).contains(&fault.at) && zone.starts_with(|c: char| c.is_alphabetic()) {
         let reason = format!("is not a time zone (expected one of {DATABASE}, as \"Europe/Berlin\", or UTC)");
         return Fault { part: zone.into(), at, reason };
     }
