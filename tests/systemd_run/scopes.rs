@@ -146,7 +146,7 @@ async fn it_is_another_user() {
             (0, &["--gid=tester"]),
             (0, &["--gid=4"]),
             (0, &["--uid=tester", "--gid=nogroup", "--setenv=HOME=/elsewhere"]),
-            (0, &["--uid=tester", "--uid="]),
+            (1, &["--uid=tester", "--uid="]),
             (1, &["--uid=no-such-user"]),
             (1, &["--gid=no-such-group"]),
         ]
