@@ -147,6 +147,9 @@ async fn mistakes_are_told_alike() {
         line.trim_end_matches(" (os error 2)").to_owned()
     };
     for arguments in cases {
+        if systemd_version() < 262 && matches!(arguments[..], ["--pt" | "--same", ..]) {
+            continue; // ambiguous only with the options of later ones
+        }
         let runs = [Side::Theirs.run(arguments).await, Side::Ours.run(arguments).await];
         for (side, run) in SIDES.iter().zip(&runs) {
             assert_eq!((run.status, &*run.stdout), (Some(1), ""), "{side:?} {arguments:?}: {run:?}");
@@ -186,7 +189,7 @@ async fn the_help_lists_all_options() {
     };
     let theirs = help(&Side::Theirs.run(&["--help"]).await.stdout);
     let ours = help(&Side::Ours.run(&["--help", "--no-pager"]).await.stdout);
-    assert!(theirs.len() > 40, "{theirs:?}");
+    assert!(theirs.len() > 35, "{theirs:?}");
     for option in theirs.iter().filter(|(name, _)| name != "background") {
         assert!(ours.contains(option), "{option:?}");
     }

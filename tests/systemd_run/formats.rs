@@ -159,7 +159,10 @@ fn odd_entries_are_written_as_journalctl_does() {
         &over,
     ];
     let tag: (&str, &[u8]) = ("SDRUN_TEST", mark.as_bytes());
-    for message in messages {
+    // 252 takes only semicolons between the numbers of a colour.
+    let colons = |message: &[u8]| systemd_version() < 257 && message.contains(&b':') && message.starts_with(b"\x1b[");
+    let messages: Vec<_> = messages.into_iter().filter(|message| !colons(message)).collect();
+    for message in &messages {
         send(&[("MESSAGE", message), tag, ("SYSLOG_IDENTIFIER", b"odd")]);
     }
     send(&[("MESSAGE", b"no identifier"), tag]);
