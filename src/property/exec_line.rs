@@ -116,3 +116,50 @@ fn parse(field: &Field<'_>, now: bool) -> Result<Line> {
     };
     Ok(Line { prefixes, command })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{refused, sent};
+    use super::*;
+
+    #[test]
+    fn lines() {
+        for (value, answer) in [
+            ("/bin/true a 'b c' \\x41", r#" a(sasb) [("/bin/true",["/bin/true","a","b c","A"],false)]"#),
+            ("-true", r#" a(sasb) [("true",["true"],true)]"#),
+            ("@/bin/true x y", r#" a(sasb) [("/bin/true",["x","y"],false)]"#),
+            ("", " a(sasb) []"),
+            ("-", " a(sasb) []"),
+            ("+", "Ex a(sasas) []"),
+            (":/a $B", r#"Ex a(sasas) [("/a",["/a","$B"],["no-env-expand"])]"#),
+            (":-!a", r#"Ex a(sasas) [("a",["a"],["ignore-failure","no-setuid","no-env-expand"])]"#),
+            ("+!a", r#"Ex a(sasas) [("!a",["!a"],["privileged"])]"#),
+            ("!!!a", r#" a(sasb) [("!a",["!a"],false)]"#),
+            ("--a", r#" a(sasb) [("-a",["-a"],true)]"#),
+            ("|@a b", r#"Ex a(sasas) [("/bin/sh",["-sh","a","b"],["via-shell"])]"#),
+            ("|", r#"Ex a(sasas) [("/bin/sh",["sh"],["via-shell"])]"#),
+        ] {
+            assert_eq!(sent("service", &format!("ExecStop={value}")), [format!("ExecStop{answer}")]);
+            assert_eq!(sent("service", &format!("ExecStopEx={value}")), [format!("ExecStop{answer}")]);
+        }
+        for bad in ["@", "@/bin/true", "a \\q", "a \"b", "a\\", "a \\; b", "a \\xff", "| \"a"] {
+            refused("service", &format!("ExecStart={bad}"));
+        }
+    }
+
+    fn before(assignment: &str) -> String {
+        match super::super::read(super::super::UnitType::Service, assignment).unwrap().pop() {
+            Some(Property::Since(WITH_SHELL, _, (name, value))) => format!("{name} {value:?}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_older_managers_are_sent() {
+        assert!(before("ExecStart=|a").starts_with("ExecStart Array"));
+        assert!(before("ExecStart=|a").contains("\"|a\""));
+        assert!(before("ExecStart=!!a").starts_with("ExecStartEx") && before("ExecStart=!!a").contains("ambient"));
+        assert!(before("ExecStartEx=a").starts_with("ExecStartEx"));
+        assert!(before("ExecStart=a").starts_with("Some(Set("));
+    }
+}

@@ -54,8 +54,9 @@ pub(crate) enum Property {
     Set(Cow<'static, str>, Value),
     /// One that is sent in one way to managers from this version on, and in another to those before.
     Since(u32, (Cow<'static, str>, Value), (Cow<'static, str>, Value)),
-    /// One that managers from this version on do not have any more: it is sent to those before only.
-    Before(u32, Cow<'static, str>, Value),
+    /// A setting that managers of today ignore whatever its value is, as systemd-run does: only for an older one the
+    /// text is read, when it is sent.
+    Old { name: String, text: String },
     /// A setting that no table has: the manager is asked for its type when it is sent.
     Unknown { name: String, text: String },
 }
@@ -75,6 +76,9 @@ type Convert = fn(&Field<'_>) -> Result<Vec<Property>>;
 
 /// The settings of a manual page. Sorted by nothing but the page's own order.
 type Table = &'static [(&'static str, Convert)];
+
+/// The first version that knows no control groups of the first kind any more, and ignores the settings for them.
+pub(crate) const WITHOUT_CGROUP_V1: u32 = 258;
 
 /// Reads `NAME=VALUE` for a unit of this type.
 pub(crate) fn read(unit: UnitType, assignment: &str) -> Result<Vec<Property>> {
@@ -115,9 +119,9 @@ pub(crate) fn given(name: String, value: Value) -> Result<Property> {
 /// Whatever a value became, D-Bus can carry it.
 fn sendable(field: &Field<'_>, properties: Vec<Property>) -> Result<Vec<Property>> {
     let values = properties.iter().flat_map(|property| match property {
-        Property::Set(_, value) | Property::Before(_, _, value) => [Some(value), None],
+        Property::Set(_, value) => [Some(value), None],
         Property::Since(_, (_, now), (_, before)) => [Some(now), Some(before)],
-        Property::Unknown { .. } => [None, None],
+        Property::Old { .. } | Property::Unknown { .. } => [None, None],
     });
     if values.flatten().any(|value| value.check().is_err()) {
         return Err(field.refuse("holds what D-Bus cannot carry"));
@@ -188,7 +192,7 @@ impl Properties {
     pub(crate) fn known(&self) -> impl DoubleEndedIterator<Item = (&str, &Value)> {
         self.list.iter().filter_map(|property| match property {
             Property::Set(name, value) | Property::Since(_, (name, value), _) => Some((&**name, value)),
-            Property::Before(..) | Property::Unknown { .. } => None,
+            Property::Old { .. } | Property::Unknown { .. } => None,
         })
     }
 
@@ -205,10 +209,10 @@ impl Properties {
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.list.iter().map(|property| match property {
-            Property::Set(name, _) | Property::Since(_, (name, _), _) | Property::Before(_, name, _) => {
+            Property::Set(name, _) | Property::Since(_, (name, _), _) => {
                 format!("{name}=…")
             }
-            Property::Unknown { name, .. } => format!("{name}=…"),
+            Property::Old { name, .. } | Property::Unknown { name, .. } => format!("{name}=…"),
         });
         f.debug_list().entries(names).finish()
     }

@@ -142,7 +142,7 @@ fn is_blank(c: char) -> bool {
 }
 
 /// What the C library skips before a number.
-fn is_c_blank(c: char) -> bool {
+pub(super) fn is_c_blank(c: char) -> bool {
     is_blank(c) || matches!(c, '\x0b' | '\x0c')
 }
 

@@ -1,5 +1,7 @@
 //! The settings of `systemd.resource-control(5)`.
 
+use std::borrow::Cow;
+
 use super::devices::{device_allow, latency, rate, weight};
 use super::field::Field;
 use super::forms::{boolean, checked, part, seconds, seconds_or_unset, split, structs, text, unsplittable, words};
@@ -8,9 +10,6 @@ use super::split::{PLAIN, QUOTED};
 use super::{Property, Table, cpus, numbers};
 use crate::bus::Value;
 use crate::error::Result;
-
-/// This version has no control groups of the first kind any more, and systemd-run takes their settings, but sends nothing.
-const WITHOUT_CGROUP_V1: u32 = 258;
 
 pub(super) const TABLE: Table = table! {
     boolean: "IOAccounting" "MemoryAccounting" "TasksAccounting" "IPAccounting" "MemoryZSwapWriteback"
@@ -39,7 +38,7 @@ pub(super) const TABLE: Table = table! {
     socket_bind: "SocketBindAllow" "SocketBindDeny";
     interfaces: "RestrictNetworkInterfaces";
     netfilter_sets: "NFTSet";
-    old: "CPUAccounting" "BlockIOAccounting" "CPUShares" "StartupCPUShares" "BlockIOWeight" "StartupBlockIOWeight"
+    ignored: "CPUAccounting" "BlockIOAccounting" "CPUShares" "StartupCPUShares" "BlockIOWeight" "StartupBlockIOWeight"
         "BlockIODeviceWeight" "BlockIOReadBandwidth" "BlockIOWriteBandwidth" "MemoryLimit" "DefaultMemoryMin"
         "DefaultMemoryLow";
 };
@@ -55,13 +54,17 @@ const OLD: Table = table! {
     memory_guarantee: "DefaultMemoryMin" "DefaultMemoryLow";
 };
 
-fn old(field: &Field<'_>) -> Result<Vec<Property>> {
-    let convert = super::find(OLD, field.name).expect("both tables have it");
-    let before = |property| match property {
-        Property::Set(name, value) => Property::Before(WITHOUT_CGROUP_V1, name, value),
-        other => other,
-    };
-    Ok(convert(field)?.into_iter().map(before).collect())
+fn ignored(field: &Field<'_>) -> Result<Vec<Property>> {
+    Ok(vec![Property::Old { name: field.name.to_owned(), text: field.value.to_owned() }])
+}
+
+/// What such a setting is for an old manager.
+pub(super) fn old<'a>(field: &Field<'_>) -> Result<(Cow<'a, str>, Value)> {
+    let convert = super::find(OLD, field.name).expect("those that are ignored are in both tables");
+    match convert(field)?.pop() {
+        Some(Property::Set(name, value)) => Ok((name, value)),
+        _ => unreachable!("the forms of this table give one property"),
+    }
 }
 
 /// How much memory there may be: nothing said is no limit.
@@ -171,4 +174,90 @@ fn bpf_program(field: &Field<'_>) -> Result<Vec<Property>> {
         programs.push(vec![hook.unwrap_or_default().into(), rest.unwrap_or_default().into()]);
     }
     field.set(structs("ss", programs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{refused, sent};
+    use super::*;
+
+    #[test]
+    fn amounts() {
+        for (assignment, answer) in [
+            ("MemoryMax=1.5G", "MemoryMax t 1610612736"),
+            ("MemoryMax=", "MemoryMax t 18446744073709551615"),
+            ("MemoryLow=", "MemoryLow t 0"),
+            ("MemoryMin=infinity", "MemoryMin t 18446744073709551615"),
+            ("MemoryHigh=50.5%", "MemoryHighScale u 2168958484"),
+            ("MemorySwapMax=1000‰", "MemorySwapMaxScale u 4294967295"),
+            ("TasksMax=0x10", "TasksMax t 16"),
+            ("TasksMax=0.01%", "TasksMaxScale u 429497"),
+            ("ManagedOOMMemoryPressureLimit=12.34%", "ManagedOOMMemoryPressureLimit u 529998964"),
+            ("CPUWeight=idle", "CPUWeight t 0"),
+            ("StartupIOWeight=", "StartupIOWeight t 18446744073709551615"),
+            ("CPUQuota=250%", "CPUQuotaPerSecUSec t 2500000"),
+            ("CPUQuota=", "CPUQuotaPerSecUSec t 18446744073709551615"),
+            ("CPUQuotaPeriodSec=", "CPUQuotaPeriodUSec t 18446744073709551615"),
+            ("MemoryPressureThresholdSec=200ms", "MemoryPressureThresholdUSec t 200000"),
+            ("AllowedCPUs=0-3", "AllowedCPUs ay [15,0,0,0,0,0,0,0]"),
+        ] {
+            assert_eq!(sent("slice", assignment), [answer]);
+        }
+        for bad in [
+            "MemoryMax=infinity ",
+            "MemoryMax=101%",
+            "MemoryMax=-1",
+            "TasksMax=1K",
+            "TasksMax=-1",
+            "CPUWeight=0",
+            "IOWeight=idle",
+            "IOWeight=10001",
+            "CPUQuota=0%",
+            "CPUQuota=5",
+            "CPUQuotaPeriodSec=x",
+            "ManagedOOMMemoryPressureLimit=",
+            "MemoryPressureThresholdSec=",
+        ] {
+            refused("scope", bad);
+        }
+        assert_eq!(
+            refused("service", "MemoryMax=2X"),
+            "MemoryMax=2X: \"2X\" is not a size (expected a number with K, M, G, T, P or E, a percentage, or \"infinity\")"
+        );
+    }
+
+    #[test]
+    fn delegation_and_programs() {
+        for (assignment, answer) in [
+            ("Delegate=yes", "Delegate b true"),
+            ("Delegate=cpu 'io'", r#"DelegateControllers as ["cpu","io"]"#),
+            ("Delegate=", "DelegateControllers as []"),
+            ("IPIngressFilterPath=/a /b", r#"IPIngressFilterPath as ["/a /b"]"#),
+            ("IPEgressFilterPath=", "IPEgressFilterPath as []"),
+            ("BPFProgram=egress:/a:b", r#"BPFProgram a(ss) [("egress","/a:b")]"#),
+            ("BPFProgram=::a\\:b::c", r#"BPFProgram a(ss) [("a:b","c")]"#),
+            ("BPFProgram=:", r#"BPFProgram a(ss) [("","")]"#),
+            ("BPFProgram=", "BPFProgram a(ss) []"),
+        ] {
+            assert_eq!(sent("service", assignment), [answer]);
+        }
+        refused("service", "Delegate=\"cpu");
+        refused("service", "BPFProgram=a\\");
+    }
+
+    #[test]
+    fn settings_that_old_managers_have() {
+        let old = |name, value| old(&Field::new(name, value)).map(|(name, value)| (name.into_owned(), value)).ok();
+        assert_eq!(old("CPUShares", "1024"), Some(("CPUShares".into(), 1024u64.into())));
+        assert_eq!(old("MemoryLimit", "50%"), Some(("MemoryLimitScale".into(), 0x8000_0000u32.into())));
+        assert_eq!(old("CPUAccounting", "maybe"), None);
+        for (name, _) in OLD {
+            assert_eq!(sent("slice", &format!("{name}=maybe")), [""; 0]);
+        }
+        let is_old = |name: &&str| {
+            let read = super::super::read(super::super::UnitType::Slice, &format!("{name}=0"));
+            matches!(read.as_deref(), Ok([Property::Old { .. }]))
+        };
+        assert_eq!(TABLE.iter().map(|(name, _)| *name).filter(|name| is_old(name)).count(), OLD.len());
+    }
 }

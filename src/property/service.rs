@@ -41,3 +41,29 @@ fn refresh(field: &Field<'_>) -> Result<Vec<Property>> {
     let words = PLAIN.words(rest.unwrap_or(field.value)).map_err(|unsplit| unsplittable(field, unsplit))?;
     field.set(structs("bs", words.into_iter().map(|word| vec![rest.is_some().into(), word.into()]).collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{refused, sent};
+
+    #[test]
+    fn settings_of_services() {
+        for (assignment, answer) in [
+            ("Type=notify", "Type s \"notify\""),
+            ("RemainAfterExit=on", "RemainAfterExit b true"),
+            ("RestartSec=1min 30s", "RestartUSec t 90000000"),
+            ("RuntimeMaxSec=infinity", "RuntimeMaxUSec t 18446744073709551615"),
+            ("RestartSteps=5", "RestartSteps u 5"),
+            ("ReloadSignal=RTMIN+1", "ReloadSignal i 35"),
+            ("RefreshOnReload=~a  b", r#"RefreshOnReload a(bs) [(true,"a"),(true,"b")]"#),
+            ("RefreshOnReload=a\\ b", r#"RefreshOnReload a(bs) [(false,"a b")]"#),
+            ("RefreshOnReload=", "RefreshOnReload a(bs) []"),
+        ] {
+            assert_eq!(sent("service", assignment), [answer]);
+        }
+        assert_eq!(sent("service", "TimeoutSec=5"), ["TimeoutStartUSec t 5000000", "TimeoutStopUSec t 5000000"]);
+        for bad in ["TimeoutSec=", "RestartSec=1x", "RestartSteps=-1", "RemainAfterExit=", "ReloadSignal=0"] {
+            refused("service", bad);
+        }
+    }
+}

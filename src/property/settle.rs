@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::field::Field;
-use super::{Property, forms, numbers, time};
+use super::{Property, forms, numbers, resource_control, time};
 use crate::bus::{Message, Value};
 use crate::error::Result;
 use crate::manager::Manager;
@@ -34,8 +34,13 @@ pub(crate) async fn settle<'a>(list: &'a [Property], suffix: &str, manager: &Man
                 let (name, value) = if manager.version().await? >= *version { now } else { before };
                 (Cow::Borrowed(&**name), Cow::Borrowed(value))
             }
-            Property::Before(version, ..) if manager.version().await? >= *version => continue,
-            Property::Before(_, name, value) => (Cow::Borrowed(&**name), Cow::Borrowed(value)),
+            Property::Old { name, text } => {
+                if manager.version().await? < super::WITHOUT_CGROUP_V1 {
+                    let (name, value) = resource_control::old(&Field::new(name, text))?;
+                    settled.push((name, Cow::Owned(value)));
+                }
+                continue;
+            }
             Property::Unknown { name, text } => {
                 let field = Field::new(name, text);
                 let types = manager.types(suffix).await?;

@@ -1,7 +1,11 @@
 //! What assignments become, as text; and the same for a whole list, to be compared with what systemd-run makes of it.
 
-use super::{Property, UnitType, read};
+use std::borrow::Cow;
+
+use super::field::Field;
+use super::{Property, UnitType, WITHOUT_CGROUP_V1, read, resource_control};
 use crate::bus::Value;
+use crate::error::Result;
 
 fn unit_type(name: &str) -> UnitType {
     UnitType::of(&format!("a.{name}")).expect("a type of unit")
@@ -10,8 +14,8 @@ fn unit_type(name: &str) -> UnitType {
 /// What an assignment sends to a current manager: `NAME TYPE VALUE`.
 pub(super) fn sent(unit: &str, assignment: &str) -> Vec<String> {
     let properties = read(unit_type(unit), assignment).unwrap_or_else(|error| panic!("{error}"));
-    let show = |(name, value): (&str, &Value)| format!("{name} {} {}", value.signature(), text(value, ('(', ')')));
-    for_version(&properties, 999).into_iter().map(show).collect()
+    let show = |(name, value): (Cow<str>, Value)| format!("{name} {} {}", value.signature(), text(&value, ('(', ')')));
+    for_version(properties, 999).expect("a known setting").into_iter().map(show).collect()
 }
 
 /// Why an assignment is refused.
@@ -24,16 +28,20 @@ pub(super) fn refused(unit: &str, assignment: &str) -> String {
 }
 
 /// What is sent to a manager of this version.
-pub(super) fn for_version<'a>(properties: &'a [Property], version: u32) -> Vec<(&'a str, &'a Value)> {
-    let of_one = |property: &'a Property| match property {
-        Property::Set(name, value) => Some((&**name, value)),
-        Property::Since(since, (name, value), _) if version >= *since => Some((&**name, value)),
-        Property::Since(_, _, (name, value)) => Some((&**name, value)),
-        Property::Before(before, ..) if version >= *before => None,
-        Property::Before(_, name, value) => Some((&**name, value)),
-        Property::Unknown { .. } => None,
-    };
-    properties.iter().filter_map(of_one).collect()
+pub(super) fn for_version(properties: Vec<Property>, version: u32) -> Result<Vec<(Cow<'static, str>, Value)>> {
+    let mut sent = Vec::new();
+    for property in properties {
+        match property {
+            Property::Set(name, value) => sent.push((name, value)),
+            Property::Since(since, now, before) => sent.push(if version >= since { now } else { before }),
+            Property::Old { name, text } if version < WITHOUT_CGROUP_V1 => {
+                sent.push(resource_control::old(&Field::new(&name, &text))?);
+            }
+            Property::Old { .. } => {}
+            Property::Unknown { name, text } => return Err(Field::new(&name, &text).refuse("is unknown")),
+        }
+    }
+    Ok(sent)
 }
 
 fn text(value: &Value, brackets: (char, char)) -> String {
@@ -85,17 +93,13 @@ fn answers() {
     let (unit, version) = (unit_type(&set("SDRUN_UNIT")), set("SDRUN_VERSION").parse().expect("a version"));
     let mut answers = String::new();
     for assignment in std::fs::read_to_string(list).unwrap().split_terminator('\n') {
-        let answer = match read(unit, assignment) {
+        let answer = match read(unit, assignment).and_then(|properties| for_version(properties, version)) {
             Err(error) => format!("refused: {error}"),
-            Ok(properties) if properties.iter().any(|property| matches!(property, Property::Unknown { .. })) => {
-                "refused: Unknown".to_owned()
-            }
             Ok(properties) => {
-                let show = |(name, value): (&str, &Value)| {
+                let show = |(name, value): &(Cow<str>, Value)| {
                     format!("[\"{name}\",\"{}\",{}]", value.signature(), text(value, ('[', ']')))
                 };
-                let properties = for_version(&properties, version);
-                format!("[{}]", properties.into_iter().map(show).collect::<Vec<_>>().join(","))
+                format!("[{}]", properties.iter().map(show).collect::<Vec<_>>().join(","))
             }
         };
         answers.push_str(&format!("{assignment}\t{answer}\n"));

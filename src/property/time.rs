@@ -63,7 +63,8 @@ fn parse(text: &str, default: u64, resolution: u64) -> Option<u64> {
         if rest.is_empty() {
             return something.then_some(total);
         }
-        let unsigned = rest.strip_prefix('+').unwrap_or(rest);
+        let unsigned = rest.trim_start_matches(super::numbers::is_c_blank);
+        let unsigned = unsigned.strip_prefix('+').unwrap_or(unsigned);
         let (whole, after) = digits(unsigned);
         let (fraction, after) = match after.strip_prefix('.') {
             Some(after) => match digits(after) {
@@ -83,7 +84,11 @@ fn parse(text: &str, default: u64, resolution: u64) -> Option<u64> {
         }
         let factor = factor / resolution;
         let whole = if whole.is_empty() { 0 } else { whole.parse::<i64>().ok()?.unsigned_abs() };
-        total = total.checked_add(whole.checked_mul(factor)?)?;
+        // Refused is what would leave no place for decimals.
+        if whole >= u64::MAX / factor {
+            return None;
+        }
+        total = total.checked_add(whole * factor)?;
         let mut place = factor / 10;
         for digit in fraction.unwrap_or_default().bytes() {
             total = total.checked_add(u64::from(digit - b'0') * place)?;

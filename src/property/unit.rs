@@ -19,3 +19,27 @@ pub(super) const TABLE: Table = table! {
     unsigned32: "StartLimitBurst";
     action_status: "SuccessActionExitStatus" "FailureActionExitStatus";
 };
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{refused, sent};
+
+    #[test]
+    fn settings_of_every_unit() {
+        for (assignment, answer) in [
+            ("Description= a é ", "Description s \" a é \""),
+            ("Wants=a.service 'b c' d\\x", r#"Wants as ["a.service","b c","dx"]"#),
+            ("After=", "After as []"),
+            ("JobTimeoutSec=0", "JobTimeoutUSec t 0"),
+            ("StartLimitBurst=0x10", "StartLimitBurst u 16"),
+            ("StopWhenUnneeded=y", "StopWhenUnneeded b true"),
+        ] {
+            for unit in ["service", "scope", "slice", "timer", "path", "socket"] {
+                assert_eq!(sent(unit, assignment), [answer]);
+            }
+        }
+        for bad in ["Wants=\"a", "Wants=a\\", "JobTimeoutSec=", "StartLimitBurst=-1", "StopWhenUnneeded="] {
+            refused("timer", bad);
+        }
+    }
+}
