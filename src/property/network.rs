@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::field::Field;
 use super::forms::{part, split, structs, unsplittable};
 use super::split::{Backslash, PLAIN, QUOTED};
-use super::{Property, numbers};
+use super::{Property, Table, numbers};
 use crate::bus::Value;
 use crate::error::Result;
 
@@ -111,8 +111,13 @@ fn ports_of(text: &str) -> Option<(u16, u16)> {
     Some((last.checked_sub(first)?.wrapping_add(1), first))
 }
 
+/// What systemd-run knows for services and sockets only.
+pub(super) const TABLE: Table = table! {
+    interfaces: "RestrictNetworkInterfaces";
+};
+
 /// Network interfaces, or after `~` all but these: type `(bas)`.
-pub(super) fn interfaces(field: &Field<'_>) -> Result<Vec<Property>> {
+fn interfaces(field: &Field<'_>) -> Result<Vec<Property>> {
     let (are_allowed, names) = match field.value.strip_prefix('~') {
         Some(names) => (false, names),
         None => (true, field.value),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::devices::{device_allow, latency, rate, weight};
 use super::field::Field;
 use super::forms::{boolean, checked, part, seconds, seconds_or_unset, split, structs, text, unsplittable, words};
-use super::network::{addresses, interfaces, netfilter_sets, socket_bind};
+use super::network::{addresses, netfilter_sets, socket_bind};
 use super::split::{PLAIN, QUOTED};
 use super::{Property, Table, cpus, numbers};
 use crate::bus::Value;
@@ -36,7 +36,6 @@ pub(super) const TABLE: Table = table! {
     filter_paths: "IPIngressFilterPath" "IPEgressFilterPath";
     bpf_program: "BPFProgram";
     socket_bind: "SocketBindAllow" "SocketBindDeny";
-    interfaces: "RestrictNetworkInterfaces";
     netfilter_sets: "NFTSet";
     ignored: "CPUAccounting" "BlockIOAccounting" "CPUShares" "StartupCPUShares" "BlockIOWeight" "StartupBlockIOWeight"
         "BlockIODeviceWeight" "BlockIOReadBandwidth" "BlockIOWriteBandwidth" "MemoryLimit" "DefaultMemoryMin"
