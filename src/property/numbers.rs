@@ -188,29 +188,107 @@ mod tests {
 
     #[test]
     fn whole_numbers() {
-        assert_eq!(unsigned("0x10"), Some(16));
-        assert_eq!(unsigned("010"), Some(8));
-        assert_eq!(unsigned("0"), Some(0));
-        assert_eq!(unsigned(" +7"), Some(7));
-        assert_eq!(unsigned("18446744073709551616"), None);
-        assert_eq!(signed32("-2147483648"), Some(i32::MIN));
-        assert_eq!(mode("0755"), Some(0o755));
-        for bad in ["", "-1", "1 ", "++1", "0x", "0x+1", "1.0", "é"] {
+        for (text, number) in [
+            ("0", 0),
+            ("0x1F", 31),
+            ("010", 8),
+            ("0o17", 15),
+            ("0B101", 5),
+            (" \t+7", 7),
+            ("\x0b5", 5),
+            ("-0", 0),
+            ("-0x0", 0),
+            ("0b+1", 1),
+            ("0b\x0b1", 1),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(unsigned(text), Some(number), "{text:?}");
+        }
+        for bad in [
+            "",
+            " ",
+            "-1",
+            "1 ",
+            "++1",
+            "+-1",
+            "- 0",
+            "0x",
+            "0x+1",
+            "0x 1",
+            "0b",
+            "0b2",
+            "0b-1",
+            "+0b1",
+            "-0b0",
+            "0o0o1",
+            "08",
+            "1_0",
+            "1.0",
+            "18446744073709551616",
+            "0x10000000000000000",
+            "é",
+            "0é",
+            "0bé",
+        ] {
             assert_eq!(unsigned(bad), None, "{bad:?}");
         }
         for bad in ["", "789", "+755", "0o755", "-755", "10000"] {
             assert_eq!(mode(bad), None, "{bad:?}");
         }
+        assert_eq!(signed("-0x10"), Some(-16));
+        assert_eq!(signed("-9223372036854775808"), Some(i64::MIN));
+        assert_eq!(signed("9223372036854775808"), None);
+        assert_eq!(signed32("-2147483648"), Some(i32::MIN));
+        assert_eq!((unsigned8("256"), unsigned16("65536"), unsigned32("4294967296")), (None, None, None));
+        assert_eq!(mode("0755"), Some(0o755));
     }
 
     #[test]
     fn sizes() {
-        assert_eq!(size("1K"), Some(1024));
-        assert_eq!(size("1.5G"), Some(3 << 29));
-        assert_eq!(size("1G 512M"), Some((1 << 30) + (512 << 20)));
-        assert_eq!(size("16E"), None);
+        for (text, number) in [
+            ("1K", 1 << 10),
+            ("1.5G", 3 << 29),
+            ("1G 512M", (1 << 30) + (512 << 20)),
+            ("1M1K1", (1 << 20) + (1 << 10) + 1),
+            ("1K +1", 1025),
+            ("1 K", 1024),
+            ("5. K", 5120),
+            ("1.5", 1),
+            (" 1 ", 1),
+            ("1B1", 2),
+            ("08", 8),
+            ("1.18446744073709551615K", 1212),
+            ("1.9999999999999999999E", 2 << 60),
+            ("18014398509481983K", u64::MAX - 1023),
+        ] {
+            assert_eq!(size(text), Some(number), "{text:?}");
+        }
         assert_eq!(size_si("1K"), Some(1000));
-        for bad in ["", "K", "-1", "2X", "512M1G", "1.5.5", "1k"] {
+        for bad in [
+            "",
+            "K",
+            ".5K",
+            "-1",
+            "-0",
+            "2X",
+            "1k",
+            "1KB",
+            "512M1G",
+            "1K1K",
+            "1 1",
+            "1.5.5",
+            "1. 5K",
+            "1.+5K",
+            "1K ",
+            "0x10",
+            "16E",
+            "15.99E",
+            "18446744073709551616",
+            "0.99999999999999999999K",
+            "1_000",
+            "é",
+            "1é",
+        ] {
             assert_eq!(size(bad), None, "{bad:?}");
         }
     }
@@ -222,8 +300,15 @@ mod tests {
         assert_eq!(permyriad("5‰"), Some(50));
         assert_eq!(permyriad("5‱"), Some(5));
         assert_eq!(permyriad("200%"), Some(20000));
-        for bad in ["", "%", "-1%", "1", "1.555%", "1.%"] {
+        assert_eq!(permyriad(" 0x32%"), Some(5000));
+        assert_eq!(permyriad("2147483647‱"), Some(i32::MAX as u32));
+        for bad in ["", "%", "-1%", "1", "1.555%", "1.%", ".5%", "1.25‰", "1.2‱", "50 %", "1.+5%", "2147483648‱", "é%"]
+        {
             assert_eq!(permyriad(bad), None, "{bad:?}");
         }
+        assert_eq!(scale("50%"), Some(0x8000_0000));
+        assert_eq!(scale("100%"), Some(u32::MAX));
+        assert_eq!(scale("0.01%"), Some(429_497));
+        assert_eq!(scale("100.01%"), None);
     }
 }

@@ -134,10 +134,29 @@ mod tests {
         assert_eq!(span("0"), Some(0));
         assert_eq!(span("7µs"), Some(7));
         assert_eq!(span_in_us("5 1ms"), Some(1005));
+        assert_eq!(span("5s +3"), Some(8_000_000));
+        assert_eq!(span("\x0b5"), Some(5_000_000));
+        assert_eq!(span("1.9999999s"), Some(1_999_999));
+        assert_eq!(span("18446744073708s"), Some(18_446_744_073_708_000_000));
         assert_eq!(span_in_ns("5"), Some(5));
         assert_eq!(span_in_ns("1us"), Some(1000));
-        for bad in ["", " ", "-1", "5.", "5. s", "1.2.3", "infinity 1", "x", "1x", "1ns", "18446744073709551615", "é"]
-        {
+        for bad in [
+            "",
+            " ",
+            "-1",
+            "5.",
+            "5. s",
+            "1.2.3",
+            "infinity 1",
+            "x",
+            "1x",
+            "1ns",
+            "18446744073709551615",
+            "18446744073709s",
+            "584542y",
+            "é",
+            "1é",
+        ] {
             assert_eq!(span(bad), None, "{bad:?}");
         }
     }

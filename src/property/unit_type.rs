@@ -1,6 +1,6 @@
 //! The types of unit that can be transient.
 
-use super::{Table, conditions, exec, kill, path, resource_control, scope, service, socket, timer, unit};
+use super::{Table, conditions, exec, kill, network, path, resource_control, scope, service, socket, timer, unit};
 
 /// A type of unit that can be transient (`systemd.unit(5)`), for [`Properties`](crate::Properties).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,16 +43,28 @@ impl UnitType {
     /// Where its settings are described. What stands first wins.
     pub(super) fn tables(self) -> &'static [Table] {
         match self {
-            UnitType::Service => {
-                &[service::TABLE, resource_control::TABLE, exec::TABLE, kill::TABLE, unit::TABLE, conditions::TABLE]
-            }
+            UnitType::Service => &[
+                service::TABLE,
+                resource_control::TABLE,
+                network::TABLE,
+                exec::TABLE,
+                kill::TABLE,
+                unit::TABLE,
+                conditions::TABLE,
+            ],
             UnitType::Scope => &[scope::TABLE, resource_control::TABLE, kill::TABLE, unit::TABLE, conditions::TABLE],
             UnitType::Slice => &[resource_control::TABLE, unit::TABLE, conditions::TABLE],
             UnitType::Timer => &[timer::TABLE, unit::TABLE, conditions::TABLE],
             UnitType::Path => &[path::TABLE, unit::TABLE, conditions::TABLE],
-            UnitType::Socket => {
-                &[socket::TABLE, resource_control::TABLE, exec::TABLE, kill::TABLE, unit::TABLE, conditions::TABLE]
-            }
+            UnitType::Socket => &[
+                socket::TABLE,
+                resource_control::TABLE,
+                network::TABLE,
+                exec::TABLE,
+                kill::TABLE,
+                unit::TABLE,
+                conditions::TABLE,
+            ],
         }
     }
 }
