@@ -66,7 +66,7 @@ impl Property {
     pub(crate) fn descriptors(&self) -> usize {
         match self {
             Property::Set(_, value) => value.descriptors(),
-            Property::Since(..) | Property::Before(..) | Property::Unknown { .. } => 0,
+            Property::Since(..) | Property::Old { .. } | Property::Unknown { .. } => 0,
         }
     }
 }

@@ -268,7 +268,7 @@ mod tests {
     pub(super) fn sent_to(version: u32, assignment: &str) -> String {
         let properties = read(UnitType::Service, assignment).unwrap_or_else(|error| panic!("{error}"));
         let sent =
-            for_version(&properties, version).into_iter().map(|(name, value)| format!("{name}={}", shown(value)));
+            for_version(properties, version).unwrap().into_iter().map(|(name, value)| format!("{name}={}", shown(&value)));
         sent.collect::<Vec<_>>().join(";")
     }
 
