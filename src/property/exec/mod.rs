@@ -267,8 +267,10 @@ mod tests {
     /// What an assignment becomes, as text: `Name=Value;Name=Value`, for this version of systemd.
     pub(super) fn sent_to(version: u32, assignment: &str) -> String {
         let properties = read(UnitType::Service, assignment).unwrap_or_else(|error| panic!("{error}"));
-        let sent =
-            for_version(properties, version).unwrap().into_iter().map(|(name, value)| format!("{name}={}", shown(&value)));
+        let sent = for_version(properties, version)
+            .unwrap()
+            .into_iter()
+            .map(|(name, value)| format!("{name}={}", shown(&value)));
         sent.collect::<Vec<_>>().join(";")
     }
 
