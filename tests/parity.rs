@@ -1,0 +1,319 @@
+//! The property language against the real systemd-run: for each line of `parity/assignments` the message that
+//! `systemd-run -p` puts on the bus, and the one that sdrun does, as `busctl monitor --json=short` shows them. They must
+//! be equal in name, signature and value, and where one of the two refuses, so must the other, by itself or as the
+//! manager does. What remains is in `parity/differences.rs`, with the reasons.
+//!
+//! The units exist already, so the manager answers `UnitExists` before it looks at any property, and nothing is started
+//! (`SuccessAction=reboot` is in the list). Where only one of the two sent something, the manager is asked to do it, with
+//! a dependency on a unit that does not exist: it refuses that last, so another refusal is the property's.
+//!
+//! `PARITY=MemoryMax= cargo test --test parity` takes only the lines that begin like this (`PARITY=timer:` those of
+//! timers), `PARITY_LIST=FILE` those of another file.
+
+#[path = "parity/differences.rs"]
+mod differences;
+#[path = "parity/json.rs"]
+mod json;
+#[path = "parity/monitor.rs"]
+mod monitor;
+mod support;
+#[path = "parity/systemd_run.rs"]
+mod systemd_run;
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use monitor::{Monitor, Sent};
+use sdrun::{Command, Error, Manager, Properties, UnitType};
+use support::{is_root, on_bus, systemd_version};
+use systemd_run::NEVER;
+
+/// How many systemd-run are there at a time, each with a unit of its own.
+const AT_ONCE: usize = 4;
+
+const TYPES: [(&str, UnitType); 6] = [
+    ("service", UnitType::Service),
+    ("scope", UnitType::Scope),
+    ("timer", UnitType::Timer),
+    ("path", UnitType::Path),
+    ("socket", UnitType::Socket),
+    ("slice", UnitType::Slice),
+];
+
+/// A line of the list.
+struct Line {
+    unit_type: UnitType,
+    assignment: String,
+}
+
+/// What one of the two makes of an assignment.
+struct Answer {
+    /// The properties that it sends for it, beyond those that it sends without it.
+    sent: Option<Vec<String>>,
+    /// Why it refused, or what the manager said.
+    said: String,
+}
+
+#[tokio::test]
+async fn sdrun_sends_what_systemd_run_sends() {
+    if !is_root() {
+        return; // on a user's own manager this would leave things behind
+    }
+    let lines = lines();
+    let version = systemd_version();
+    // systemd-run as root would not use the bus but this socket.
+    let private = Away::new("/run/systemd/private");
+    for (name, unit_type) in TYPES {
+        for worker in 0..AT_ONCE {
+            systemd_run::occupy(unit_type, &stem(name, worker));
+        }
+    }
+    let monitor = Monitor::start(|description| {
+        systemd_run::run(UnitType::Service, &stem("service", 0), description, &[]);
+    });
+    let manager = on_bus().await;
+
+    let theirs = theirs(&lines, &monitor);
+    let ours = ours(&lines, &monitor, &manager).await;
+
+    let mut report = String::new();
+    let (mut same, mut refused, mut known) = (0, 0, differences::Known::new(version));
+    for (number, line) in lines.iter().enumerate() {
+        let (theirs, ours) = (&theirs[number], &ours[number]);
+        let difference = match (&theirs.sent, &ours.sent) {
+            (Some(theirs), Some(ours)) if theirs == ours => {
+                same += 1;
+                None
+            }
+            (Some(theirs), Some(ours)) => Some(format!("sends {}\n  sdrun sends {}", theirs.join(","), ours.join(","))),
+            (None, None) => {
+                refused += 1;
+                None
+            }
+            (Some(sent), None) => match real_start(line, number) {
+                Some(_refused) => {
+                    refused += 1;
+                    None
+                }
+                None => Some(format!("sends {}\n  sdrun refuses: {}", sent.join(","), ours.said)),
+            },
+            (None, Some(sent)) => match our_real_start(line, number, &manager).await {
+                Some(_refused) => {
+                    refused += 1;
+                    None
+                }
+                None => Some(format!("refuses: {}\n  sdrun sends {}", theirs.said, sent.join(","))),
+            },
+        };
+        let expected = known.reason(line.unit_type, &line.assignment);
+        match (difference, expected) {
+            (Some(difference), None) => {
+                let Line { unit_type, assignment } = line;
+                writeln!(report, "[{}] {assignment}\n  systemd-run {version} {difference}", unit_type.as_str()).unwrap();
+            }
+            (None, Some(reason)) => {
+                let Line { unit_type, assignment } = line;
+                writeln!(report, "[{}] {assignment}\n  is no difference, but listed: {reason}", unit_type.as_str()).unwrap();
+            }
+            _ => {}
+        }
+    }
+    drop(private);
+    let (all, listed, wrong) = (lines.len(), known.count(), report.lines().filter(|l| l.starts_with('[')).count());
+    println!("systemd {version}: {all} assignments: {same} equal, {refused} refused, {listed} listed, {wrong} wrong");
+    assert!(report.is_empty(), "{wrong} of {all} differ:\n{report}");
+}
+
+fn stem(unit_type: &str, worker: usize) -> String {
+    format!("sdrun-parity-{unit_type}-{worker}")
+}
+
+/// The list, in order, without what is not asked for.
+fn lines() -> Vec<Line> {
+    let text = match std::env::var("PARITY_LIST") {
+        Ok(path) => std::fs::read_to_string(path).unwrap(),
+        Err(_) => include_str!("parity/assignments").to_owned(),
+    };
+    let only = std::env::var("PARITY").unwrap_or_default();
+    let mut unit_type = UnitType::Service;
+    let mut lines = Vec::new();
+    for line in text.split('\n') {
+        let section = line.strip_prefix('[').and_then(|line| line.strip_suffix(']'));
+        if let Some((_, of_section)) = TYPES.into_iter().find(|(name, _)| section == Some(name)) {
+            unit_type = of_section;
+        } else if !line.is_empty() && !line.starts_with("# ") {
+            lines.push(Line { unit_type, assignment: line.to_owned() });
+        }
+    }
+    // What a line cannot say.
+    for (_, unit_type) in TYPES {
+        lines.extend(["", "Description=a\nb"].map(|text| Line { unit_type, assignment: text.to_owned() }));
+    }
+    let wanted = |line: &Line| {
+        line.assignment.starts_with(&only) || format!("{}:{}", line.unit_type.as_str(), line.assignment).starts_with(&only)
+    };
+    lines.into_iter().filter(wanted).collect()
+}
+
+/// What systemd-run makes of each line.
+fn theirs(lines: &[Line], monitor: &Monitor) -> Vec<Answer> {
+    let said: Vec<Mutex<String>> = lines.iter().map(|_| Mutex::default()).collect();
+    let next = AtomicUsize::new(0);
+    let work = |worker: usize| {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(Line { unit_type, assignment }) = lines.get(number) else { return };
+            let unit = stem(unit_type.as_str(), worker);
+            let run = systemd_run::run(*unit_type, &unit, &format!("parity theirs {number}"), &[assignment]);
+            let refused = !run.success || *unit_type == UnitType::Slice;
+            assert!(refused, "{assignment}: {unit} was started, though it existed");
+            *said[number].lock().unwrap() = run.said;
+        }
+    };
+    std::thread::scope(|scope| {
+        for worker in 0..AT_ONCE {
+            scope.spawn(move || work(worker));
+        }
+    });
+    for (name, unit_type) in TYPES {
+        systemd_run::run(unit_type, &stem(name, 0), &format!("parity theirs {name}"), &[]);
+        // systemctl sends nothing when it is given nothing.
+        if unit_type != UnitType::Slice {
+            monitor.wait_for(&format!("parity theirs {name}"));
+        }
+    }
+    let base = |unit_type: UnitType| match monitor.sent(&format!("parity theirs {}", unit_type.as_str())) {
+        Some(sent) => sent.main,
+        None => Vec::new(),
+    };
+    answers(lines, said, |number| monitor.sent(&format!("parity theirs {number}")).map(|sent| sent.main), base)
+}
+
+/// What sdrun makes of each line.
+async fn ours(lines: &[Line], monitor: &Monitor, manager: &Manager) -> Vec<Answer> {
+    let mut said = Vec::with_capacity(lines.len());
+    for (number, line) in lines.iter().enumerate() {
+        let started = start(line, &stem("service", 0), &format!("parity ours {number}"), None, manager).await;
+        said.push(Mutex::new(started.unwrap_err().to_string()));
+    }
+    let none = |unit_type| Line { unit_type, assignment: String::new() };
+    for (name, unit_type) in TYPES {
+        let description = format!("parity ours {name}");
+        let mut command = command(&stem("service", 0), &description);
+        if unit_type != UnitType::Service {
+            command.auxiliary_unit(format!("sdrun-parity.{name}"), Properties::new(unit_type));
+        }
+        let error = command.start(manager).await.unwrap_err();
+        assert!(matches!(error, Error::UnitExists { .. }), "{name}: {error}");
+        monitor.wait_for(&description);
+    }
+    let of = |line: &Line, sent: Sent| match line.unit_type {
+        UnitType::Service => sent.main,
+        _ => sent.auxiliary,
+    };
+    answers(
+        lines,
+        said,
+        |number| monitor.sent(&format!("parity ours {number}")).map(|sent| of(&lines[number], sent)),
+        |unit_type| of(&none(unit_type), monitor.sent(&format!("parity ours {}", unit_type.as_str())).unwrap()),
+    )
+}
+
+fn answers(
+    lines: &[Line],
+    said: Vec<Mutex<String>>,
+    sent: impl Fn(usize) -> Option<Vec<String>>,
+    base: impl Fn(UnitType) -> Vec<String>,
+) -> Vec<Answer> {
+    let bases = TYPES.map(|(_, unit_type)| (unit_type, base(unit_type)));
+    let answer = |(number, said): (usize, Mutex<String>)| {
+        let base = &bases.iter().find(|(unit_type, _)| *unit_type == lines[number].unit_type).unwrap().1;
+        Answer { sent: sent(number).map(|sent| beyond(sent, base)), said: said.into_inner().unwrap() }
+    };
+    said.into_iter().enumerate().map(answer).collect()
+}
+
+/// The properties that are not among these, which the same program sends in any case.
+fn beyond(sent: Vec<String>, base: &[String]) -> Vec<String> {
+    let mut base: Vec<&String> = base.iter().collect();
+    let own = |property: &String| {
+        // The description is the message's mark. A scope's process is another one each time.
+        property.starts_with(r#"["Description",{"type":"s","data":"parity "#) || property.starts_with(r#"["PID"#)
+    };
+    sent.into_iter()
+        .filter(|property| !own(property))
+        .filter(|property| match base.iter().position(|other| *other == property) {
+            Some(at) => {
+                base.remove(at);
+                false
+            }
+            None => true,
+        })
+        .collect()
+}
+
+fn command(unit: &str, description: &str) -> Command {
+    let mut command = Command::new("/bin/true");
+    command.name(unit).description(description);
+    command
+}
+
+/// Starts a service with this assignment, or one that has such a unit beside it. It does not get far: the service exists,
+/// or it depends on what does not.
+async fn start(
+    line: &Line,
+    unit: &str,
+    description: &str,
+    requires: Option<&str>,
+    manager: &Manager,
+) -> Result<(), Error> {
+    let mut command = command(unit, description);
+    if let Some(requires) = requires {
+        command.property(format!("Requires={requires}"))?;
+    }
+    if line.unit_type == UnitType::Service {
+        command.property(&line.assignment)?;
+    } else {
+        let mut properties = Properties::new(line.unit_type);
+        properties.set(&line.assignment)?;
+        command.auxiliary_unit(format!("{unit}.{}", line.unit_type.as_str()), properties);
+    }
+    command.start(manager).await.map(drop)
+}
+
+/// Why the manager refuses what systemd-run sends, if it does.
+fn real_start(line: &Line, number: usize) -> Option<String> {
+    let unit = format!("sdrun-parity-real-{number}");
+    if line.unit_type == UnitType::Slice {
+        let run = systemd_run::run(line.unit_type, &unit, "parity", &[&line.assignment]);
+        return (!run.success).then_some(run.said);
+    }
+    let never = format!("Requires={NEVER}");
+    let run = systemd_run::run(line.unit_type, &unit, "parity", &[&never, &line.assignment]);
+    assert!(!run.success, "{}: {unit} was started", line.assignment);
+    (!run.said.contains(NEVER)).then_some(run.said)
+}
+
+/// Why the manager refuses what sdrun sends, if it does.
+async fn our_real_start(line: &Line, number: usize, manager: &Manager) -> Option<String> {
+    let unit = format!("sdrun-parity-ours-{number}");
+    let error = start(line, &unit, "parity", Some(NEVER), manager).await.unwrap_err().to_string();
+    (!error.contains(NEVER)).then_some(error)
+}
+
+/// A file that has another name as long as this is there.
+struct Away(&'static str);
+
+impl Away {
+    fn new(path: &'static str) -> Self {
+        std::fs::rename(path, format!("{path}.away")).unwrap();
+        Away(path)
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        let _ = std::fs::rename(format!("{}.away", self.0), self.0);
+    }
+}
