@@ -16,6 +16,8 @@ mod differences;
 mod json;
 #[path = "parity/monitor.rs"]
 mod monitor;
+#[path = "parity/sample.rs"]
+mod sample;
 mod support;
 #[path = "parity/systemd_run.rs"]
 mod systemd_run;
@@ -57,18 +59,37 @@ struct Answer {
 
 #[tokio::test]
 async fn sdrun_sends_what_systemd_run_sends() {
+    compare("of the list", list).await;
+}
+
+/// What sdrun takes systemd-run takes too, also what is not in the list. `PARITY_SEED` makes others.
+#[tokio::test]
+async fn what_sdrun_takes_systemd_run_takes() {
+    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
+    let (count, seed) = (number("PARITY_COUNT", 2000), number("PARITY_SEED", 1));
+    compare("made up", || sample::accepted(&list(), count as usize, seed)).await;
+}
+
+/// Compares what the two make of these lines.
+async fn compare(what: &str, lines: impl FnOnce() -> Vec<Line>) {
     if !is_root() {
         return; // on a user's own manager this would leave things behind
     }
+    // The tests share the units, and want the processor to themselves.
+    static READY: tokio::sync::Mutex<bool> = tokio::sync::Mutex::const_new(false);
+    let mut ready = READY.lock().await;
     let lines = lines();
     let version = systemd_version();
-    // systemd-run as root would not use the bus but this socket.
-    let private = Away::new("/run/systemd/private");
-    for (name, unit_type) in TYPES {
-        for worker in 0..AT_ONCE {
-            systemd_run::occupy(unit_type, &stem(name, worker));
+    if !*ready {
+        for (name, unit_type) in TYPES {
+            for worker in 0..AT_ONCE {
+                systemd_run::occupy(unit_type, &stem(name, worker));
+            }
         }
+        *ready = true;
     }
+    // systemd-run as root would not use the bus but this socket.
+    let _private = Away::new("/run/systemd/private");
     let monitor = Monitor::start(|description| {
         systemd_run::run(UnitType::Service, &stem("service", 0), description, &[]);
     });
@@ -78,51 +99,44 @@ async fn sdrun_sends_what_systemd_run_sends() {
     let ours = ours(&lines, &monitor, &manager).await;
 
     let mut report = String::new();
-    let (mut same, mut refused, mut known) = (0, 0, differences::Known::new(version));
-    for (number, line) in lines.iter().enumerate() {
-        let (theirs, ours) = (&theirs[number], &ours[number]);
-        let difference = match (&theirs.sent, &ours.sent) {
-            (Some(theirs), Some(ours)) if theirs == ours => {
-                same += 1;
-                None
-            }
-            (Some(theirs), Some(ours)) => Some(format!("sends {}\n  sdrun sends {}", theirs.join(","), ours.join(","))),
-            (None, None) => {
-                refused += 1;
-                None
-            }
-            (Some(sent), None) => match real_start(line, number) {
-                Some(_refused) => {
-                    refused += 1;
-                    None
-                }
-                None => Some(format!("sends {}\n  sdrun refuses: {}", sent.join(","), ours.said)),
-            },
-            (None, Some(sent)) => match our_real_start(line, number, &manager).await {
-                Some(_refused) => {
-                    refused += 1;
-                    None
-                }
-                None => Some(format!("refuses: {}\n  sdrun sends {}", theirs.said, sent.join(","))),
-            },
-        };
-        let expected = known.reason(line.unit_type, &line.assignment);
-        match (difference, expected) {
-            (Some(difference), None) => {
-                let Line { unit_type, assignment } = line;
-                writeln!(report, "[{}] {assignment}\n  systemd-run {version} {difference}", unit_type.as_str()).unwrap();
-            }
-            (None, Some(reason)) => {
-                let Line { unit_type, assignment } = line;
-                writeln!(report, "[{}] {assignment}\n  is no difference, but listed: {reason}", unit_type.as_str()).unwrap();
-            }
+    let mut known = differences::Known::new(version);
+    let (mut same, mut refused) = (0, 0);
+    for ((line, theirs), ours) in lines.iter().zip(&theirs).zip(&ours) {
+        let difference = difference(line, theirs, ours, &manager).await;
+        match (&difference, &theirs.sent) {
+            (None, Some(_)) => same += 1,
+            (None, None) => refused += 1,
             _ => {}
         }
+        let said = match (difference, known.reason(line.unit_type, &line.assignment)) {
+            (Some(difference), None) => format!("systemd-run {version} {difference}"),
+            (None, Some(reason)) => format!("is no difference, but listed: {reason}"),
+            _ => continue,
+        };
+        writeln!(report, "[{}] {}\n  {said}", line.unit_type.as_str(), line.assignment).unwrap();
     }
-    drop(private);
     let (all, listed, wrong) = (lines.len(), known.count(), report.lines().filter(|l| l.starts_with('[')).count());
-    println!("systemd {version}: {all} assignments: {same} equal, {refused} refused, {listed} listed, {wrong} wrong");
-    assert!(report.is_empty(), "{wrong} of {all} differ:\n{report}");
+    println!(
+        "systemd {version}: {all} assignments {what}: {same} equal, {refused} refused, {listed} listed, {wrong} wrong"
+    );
+    assert!(report.is_empty(), "{wrong} of {all} {what} differ:\n{report}");
+}
+
+/// In what the two differ.
+async fn difference(line: &Line, theirs: &Answer, ours: &Answer, manager: &Manager) -> Option<String> {
+    match (&theirs.sent, &ours.sent) {
+        (Some(theirs), Some(ours)) if theirs == ours => None,
+        (Some(theirs), Some(ours)) => Some(format!("sends {}\n  sdrun sends {}", theirs.join(","), ours.join(","))),
+        (None, None) => None,
+        (Some(sent), None) => match real_start(line) {
+            Some(_refused) => None,
+            None => Some(format!("sends {}\n  sdrun refuses: {}", sent.join(","), ours.said)),
+        },
+        (None, Some(sent)) => match our_real_start(line, manager).await {
+            Some(_refused) => None,
+            None => Some(format!("refuses: {}\n  sdrun sends {}", theirs.said, sent.join(","))),
+        },
+    }
 }
 
 fn stem(unit_type: &str, worker: usize) -> String {
@@ -130,7 +144,7 @@ fn stem(unit_type: &str, worker: usize) -> String {
 }
 
 /// The list, in order, without what is not asked for.
-fn lines() -> Vec<Line> {
+fn list() -> Vec<Line> {
     let text = match std::env::var("PARITY_LIST") {
         Ok(path) => std::fs::read_to_string(path).unwrap(),
         Err(_) => include_str!("parity/assignments").to_owned(),
@@ -151,7 +165,8 @@ fn lines() -> Vec<Line> {
         lines.extend(["", "Description=a\nb"].map(|text| Line { unit_type, assignment: text.to_owned() }));
     }
     let wanted = |line: &Line| {
-        line.assignment.starts_with(&only) || format!("{}:{}", line.unit_type.as_str(), line.assignment).starts_with(&only)
+        line.assignment.starts_with(&only)
+            || format!("{}:{}", line.unit_type.as_str(), line.assignment).starts_with(&only)
     };
     lines.into_iter().filter(wanted).collect()
 }
@@ -282,9 +297,15 @@ async fn start(
     command.start(manager).await.map(drop)
 }
 
+/// The name of a unit that was never there.
+fn fresh() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    format!("sdrun-parity-fresh-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Why the manager refuses what systemd-run sends, if it does.
-fn real_start(line: &Line, number: usize) -> Option<String> {
-    let unit = format!("sdrun-parity-real-{number}");
+fn real_start(line: &Line) -> Option<String> {
+    let unit = fresh();
     if line.unit_type == UnitType::Slice {
         let run = systemd_run::run(line.unit_type, &unit, "parity", &[&line.assignment]);
         return (!run.success).then_some(run.said);
@@ -296,8 +317,8 @@ fn real_start(line: &Line, number: usize) -> Option<String> {
 }
 
 /// Why the manager refuses what sdrun sends, if it does.
-async fn our_real_start(line: &Line, number: usize, manager: &Manager) -> Option<String> {
-    let unit = format!("sdrun-parity-ours-{number}");
+async fn our_real_start(line: &Line, manager: &Manager) -> Option<String> {
+    let unit = fresh();
     let error = start(line, &unit, "parity", Some(NEVER), manager).await.unwrap_err().to_string();
     (!error.contains(NEVER)).then_some(error)
 }

@@ -32,7 +32,9 @@ impl Monitor {
     pub fn start(mut send: impl FnMut(&str)) -> Self {
         let mut busctl = Command::new("busctl")
             .args(["monitor", "--system", "--json=short"])
-            .args(["StartTransientUnit", "SetUnitProperties"].map(|m| format!("--match=type='method_call',member='{m}'")))
+            .args(
+                ["StartTransientUnit", "SetUnitProperties"].map(|m| format!("--match=type='method_call',member='{m}'")),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -19,7 +19,12 @@ pub fn run(unit_type: UnitType, stem: &str, description: &str, assignments: &[&s
     let mut command = Command::new(if unit_type == UnitType::Slice { "systemctl" } else { "systemd-run" });
     let option = match unit_type {
         UnitType::Slice => {
-            command.args(["set-property", "--runtime", &format!("{stem}.slice"), &format!("Description={description}")]);
+            command.args([
+                "set-property",
+                "--runtime",
+                &format!("{stem}.slice"),
+                &format!("Description={description}"),
+            ]);
             ""
         }
         UnitType::Service => {
