@@ -3,9 +3,10 @@
 //! be equal in name, signature and value, and where one of the two refuses, so must the other, by itself or as the
 //! manager does. What remains is in `parity/differences.rs`, with the reasons.
 //!
-//! The units exist already, so the manager answers `UnitExists` before it looks at any property, and nothing is started
-//! (`SuccessAction=reboot` is in the list). Where only one of the two sent something, the manager is asked to do it, with
-//! a dependency on a unit that does not exist: it refuses that last, so another refusal is the property's.
+//! Nothing is started (`SuccessAction=reboot` is in the list): systemd-run is run by a user whom the manager refuses
+//! everything, and sdrun starts a unit that exists already, which the manager refuses before it looks at any property.
+//! Where only one of the two sent something, the manager is asked to do it, with a dependency on a unit that does not
+//! exist: it refuses that last, so another refusal is the property's.
 //!
 //! `PARITY=MemoryMax= cargo test --test parity` takes only the lines that begin like this (`PARITY=timer:` those of
 //! timers), `PARITY_LIST=FILE` those of another file.
@@ -29,9 +30,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use monitor::{Monitor, Sent};
 use sdrun::{Command, Error, Manager, Properties, UnitType};
 use support::{is_root, on_bus, systemd_version};
-use systemd_run::NEVER;
+use systemd_run::{NEVER, Who};
 
-/// How many systemd-run are there at a time, each with a unit of its own.
+/// The unit that exists.
+const EXISTS: &str = "sdrun-parity";
+
+/// How many systemd-run are there at a time.
 const AT_ONCE: usize = 4;
 
 const TYPES: [(&str, UnitType); 6] = [
@@ -75,25 +79,19 @@ async fn compare(what: &str, lines: impl FnOnce() -> Vec<Line>) {
     if !is_root() {
         return; // on a user's own manager this would leave things behind
     }
-    // The tests share the units, and want the processor to themselves.
-    static READY: tokio::sync::Mutex<bool> = tokio::sync::Mutex::const_new(false);
-    let mut ready = READY.lock().await;
+    // One at a time: the processor is busy enough.
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _alone = ALONE.lock().await;
     let lines = lines();
     let version = systemd_version();
-    if !*ready {
-        for (name, unit_type) in TYPES {
-            for worker in 0..AT_ONCE {
-                systemd_run::occupy(unit_type, &stem(name, worker));
-            }
-        }
-        *ready = true;
-    }
-    // systemd-run as root would not use the bus but this socket.
-    let _private = Away::new("/run/systemd/private");
-    let monitor = Monitor::start(|description| {
-        systemd_run::run(UnitType::Service, &stem("service", 0), description, &[]);
-    });
     let manager = on_bus().await;
+    let _exists = match command(EXISTS, "of the parity test").remain_after_exit(true).start(&manager).await {
+        Err(Error::UnitExists { .. }) => None, // from the other test
+        unit => Some(unit.unwrap()),
+    };
+    let monitor = Monitor::start(|description| {
+        systemd_run::run(Who::Nobody, UnitType::Service, EXISTS, description, &[]);
+    });
 
     let theirs = theirs(&lines, &monitor);
     let ours = ours(&lines, &monitor, &manager).await;
@@ -139,10 +137,6 @@ async fn difference(line: &Line, theirs: &Answer, ours: &Answer, manager: &Manag
     }
 }
 
-fn stem(unit_type: &str, worker: usize) -> String {
-    format!("sdrun-parity-{unit_type}-{worker}")
-}
-
 /// The list, in order, without what is not asked for.
 fn list() -> Vec<Line> {
     let text = match std::env::var("PARITY_LIST") {
@@ -175,33 +169,27 @@ fn list() -> Vec<Line> {
 fn theirs(lines: &[Line], monitor: &Monitor) -> Vec<Answer> {
     let said: Vec<Mutex<String>> = lines.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
-    let work = |worker: usize| {
+    let work = || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(Line { unit_type, assignment }) = lines.get(number) else { return };
-            let unit = stem(unit_type.as_str(), worker);
-            let run = systemd_run::run(*unit_type, &unit, &format!("parity theirs {number}"), &[assignment]);
-            let refused = !run.success || *unit_type == UnitType::Slice;
-            assert!(refused, "{assignment}: {unit} was started, though it existed");
+            let description = format!("parity theirs {number}");
+            let run = systemd_run::run(Who::Nobody, *unit_type, EXISTS, &description, &[assignment]);
+            assert!(!run.success, "{assignment}: the manager took it from nobody");
             *said[number].lock().unwrap() = run.said;
         }
     };
     std::thread::scope(|scope| {
-        for worker in 0..AT_ONCE {
-            scope.spawn(move || work(worker));
+        for _ in 0..AT_ONCE {
+            scope.spawn(work);
         }
     });
     for (name, unit_type) in TYPES {
-        systemd_run::run(unit_type, &stem(name, 0), &format!("parity theirs {name}"), &[]);
-        // systemctl sends nothing when it is given nothing.
-        if unit_type != UnitType::Slice {
-            monitor.wait_for(&format!("parity theirs {name}"));
-        }
+        let description = format!("parity theirs {name}");
+        systemd_run::run(Who::Nobody, unit_type, EXISTS, &description, &[]);
+        monitor.wait_for(&description);
     }
-    let base = |unit_type: UnitType| match monitor.sent(&format!("parity theirs {}", unit_type.as_str())) {
-        Some(sent) => sent.main,
-        None => Vec::new(),
-    };
+    let base = |unit_type: UnitType| monitor.sent(&format!("parity theirs {}", unit_type.as_str())).unwrap().main;
     answers(lines, said, |number| monitor.sent(&format!("parity theirs {number}")).map(|sent| sent.main), base)
 }
 
@@ -209,13 +197,13 @@ fn theirs(lines: &[Line], monitor: &Monitor) -> Vec<Answer> {
 async fn ours(lines: &[Line], monitor: &Monitor, manager: &Manager) -> Vec<Answer> {
     let mut said = Vec::with_capacity(lines.len());
     for (number, line) in lines.iter().enumerate() {
-        let started = start(line, &stem("service", 0), &format!("parity ours {number}"), None, manager).await;
+        let started = start(line, EXISTS, &format!("parity ours {number}"), None, manager).await;
         said.push(Mutex::new(started.unwrap_err().to_string()));
     }
     let none = |unit_type| Line { unit_type, assignment: String::new() };
     for (name, unit_type) in TYPES {
         let description = format!("parity ours {name}");
-        let mut command = command(&stem("service", 0), &description);
+        let mut command = command(EXISTS, &description);
         if unit_type != UnitType::Service {
             command.auxiliary_unit(format!("sdrun-parity.{name}"), Properties::new(unit_type));
         }
@@ -307,11 +295,11 @@ fn fresh() -> String {
 fn real_start(line: &Line) -> Option<String> {
     let unit = fresh();
     if line.unit_type == UnitType::Slice {
-        let run = systemd_run::run(line.unit_type, &unit, "parity", &[&line.assignment]);
+        let run = systemd_run::run(Who::Root, line.unit_type, &unit, "parity", &[&line.assignment]);
         return (!run.success).then_some(run.said);
     }
     let never = format!("Requires={NEVER}");
-    let run = systemd_run::run(line.unit_type, &unit, "parity", &[&never, &line.assignment]);
+    let run = systemd_run::run(Who::Root, line.unit_type, &unit, "parity", &[&never, &line.assignment]);
     assert!(!run.success, "{}: {unit} was started", line.assignment);
     (!run.said.contains(NEVER)).then_some(run.said)
 }
@@ -321,20 +309,4 @@ async fn our_real_start(line: &Line, manager: &Manager) -> Option<String> {
     let unit = fresh();
     let error = start(line, &unit, "parity", Some(NEVER), manager).await.unwrap_err().to_string();
     (!error.contains(NEVER)).then_some(error)
-}
-
-/// A file that has another name as long as this is there.
-struct Away(&'static str);
-
-impl Away {
-    fn new(path: &'static str) -> Self {
-        std::fs::rename(path, format!("{path}.away")).unwrap();
-        Away(path)
-    }
-}
-
-impl Drop for Away {
-    fn drop(&mut self) {
-        let _ = std::fs::rename(format!("{}.away", self.0), self.0);
-    }
 }
