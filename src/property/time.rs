@@ -84,11 +84,11 @@ fn parse(text: &str, default: u64, resolution: u64) -> Option<u64> {
         }
         let factor = factor / resolution;
         let whole = if whole.is_empty() { 0 } else { whole.parse::<i64>().ok()?.unsigned_abs() };
-        // Refused is what would leave no place for decimals.
-        if whole >= u64::MAX / factor {
+        // As systemd, which refuses some of what would just fit.
+        if whole >= INFINITY / factor || whole * factor >= INFINITY - total {
             return None;
         }
-        total = total.checked_add(whole * factor)?;
+        total += whole * factor;
         let mut place = factor / 10;
         for digit in fraction.unwrap_or_default().bytes() {
             total = total.checked_add(u64::from(digit - b'0') * place)?;
@@ -140,6 +140,8 @@ mod tests {
         assert_eq!(span("18446744073708s"), Some(18_446_744_073_708_000_000));
         assert_eq!(span_in_ns("5"), Some(5));
         assert_eq!(span_in_ns("1us"), Some(1000));
+        assert_eq!(span("18446744073708.9999999"), Some(18_446_744_073_708_999_999));
+        assert_eq!(span("18446744073708 1s"), Some(18_446_744_073_709_000_000));
         for bad in [
             "",
             " ",
@@ -158,6 +160,9 @@ mod tests {
             "1é",
         ] {
             assert_eq!(span(bad), None, "{bad:?}");
+        }
+        for large in ["18446744073709", "584542y", "18446744073708 1 1", "9223372036854775808us", "213503982w 1d"] {
+            assert_eq!(span(large), None, "{large:?}");
         }
     }
 }
