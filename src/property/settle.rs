@@ -43,6 +43,11 @@ pub(crate) async fn settle<'a>(list: &'a [Property], suffix: &str, manager: &Man
             }
             Property::Unknown { name, text } => {
                 let field = Field::new(name, text);
+                if let Some(stem) = name.strip_suffix("USec") {
+                    let reason =
+                        format!("has the name that it has in D-Bus, in microseconds; the setting is {stem}Sec");
+                    return Err(field.refuse(reason));
+                }
                 let types = manager.types(suffix).await?;
                 let property = [Some(name.clone()), name.ends_with("Sec").then(|| forms::in_microseconds(name))]
                     .into_iter()
@@ -73,6 +78,7 @@ fn value_of_type(field: &Field<'_>, property: &str, signature: &str) -> Result<V
         "n" => i16::try_from(whole("a number")?).map_err(out_of_range)?.into(),
         "q" => u16::try_from(whole("a number")?).map_err(out_of_range)?.into(),
         "i" => i32::try_from(whole("a number")?).map_err(out_of_range)?.into(),
+        "u" if text == "infinity" => u32::MAX.into(),
         "u" => u32::try_from(whole("a number")?).map_err(out_of_range)?.into(),
         "x" => whole("a number")?.into(),
         "t" if property.ends_with("USec") => time::span(text).ok_or_else(|| wrong("a time span"))?.into(),

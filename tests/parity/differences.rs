@@ -1,42 +1,213 @@
 //! Where sdrun and systemd-run differ, and why.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use sdrun::UnitType;
+use sdrun::UnitType::{self, *};
 
-/// The versions, the types of unit (none: all), how the assignment begins (or with "$" at the end: what it is), the reason.
-type Difference = (RangeInclusive<u32>, &'static [UnitType], &'static str, &'static str);
+struct Difference {
+    versions: RangeInclusive<u32>,
+    /// None: all.
+    types: &'static [UnitType],
+    /// The assignments. `*` stands for anything.
+    assignments: &'static [&'static str],
+    reason: &'static str,
+}
 
-const DIFFERENCES: &[Difference] = &[];
+const ALL: RangeInclusive<u32> = 252..=262;
+/// Those whose systemd-run reads some values in another way than the newest, as sdrun does.
+const OLD: RangeInclusive<u32> = 252..=257;
+
+const DIFFERENCES: &[Difference] = &[
+    Difference { versions: ALL, types: &[], assignments: &["OnSuccessJobMode=*"], reason: BY_NAME },
+    Difference {
+        versions: ALL,
+        types: &[Service, Socket],
+        assignments: &["NonBlocking=*", "LimitNOFILESoft=*", "RootHashPath=*"],
+        reason: BY_NAME,
+    },
+    Difference { versions: ALL, types: &[Scope], assignments: &["Controller=*"], reason: BY_NAME },
+    Difference {
+        versions: ALL,
+        types: &[Scope, Slice],
+        assignments: &["RestrictNetworkInterfaces=*"],
+        reason: "the manual page and the manager have it for scopes and slices, systemd-run only for what executes",
+    },
+    Difference {
+        versions: 257..=262,
+        types: &[Service, Scope, Socket, Slice],
+        assignments: &[
+            "StartupMemoryLow=*",
+            "StartupMemoryHigh=*",
+            "StartupMemoryMax=*",
+            "StartupMemorySwapMax=*",
+            "StartupMemoryZSwapMax=*",
+        ],
+        reason: BY_NAME,
+    },
+    Difference {
+        versions: 262..=262,
+        types: &[Socket],
+        assignments: &["AcceptFileDescriptors=*", "PassPIDFD=*"],
+        reason: BY_NAME,
+    },
+    Difference {
+        versions: 262..=262,
+        types: &[Slice],
+        assignments: &["ConcurrencyHardMax=*", "ConcurrencySoftMax=*", "ActivatingConcurrencyMax=*"],
+        reason: BY_NAME,
+    },
+    Difference {
+        versions: 262..=262,
+        types: &[Service, Scope, Socket, Slice],
+        assignments: &[
+            "BlockIODeviceWeight=*",
+            "BlockIOReadBandwidth=*",
+            "BlockIOWeight=*",
+            "BlockIOWriteBandwidth=*",
+            "CPUShares=*",
+            "DefaultMemoryLow=*",
+            "DefaultMemoryMin=*",
+            "MemoryLimit=*",
+            "StartupBlockIOWeight=*",
+            "StartupCPUShares=*",
+        ],
+        reason: "systemd-run ignores these whatever the value is; sdrun ignores them where it is right, and refuses it \
+                 where it is wrong",
+    },
+    Difference {
+        versions: OLD,
+        types: &[],
+        assignments: &[
+            "ConditionFraction=",
+            "ConditionKernelModuleLoaded=",
+            "ConditionMachineTag=",
+            "ConditionPathIsSocket=",
+            "ConditionVersion=",
+            "AssertFraction=",
+            "AssertKernelModuleLoaded=",
+            "AssertMachineTag=",
+            "AssertPathIsSocket=",
+            "AssertVersion=",
+        ],
+        reason: "an empty list of conditions is the same for each kind of condition, so also for a kind that is newer",
+    },
+    Difference {
+        versions: OLD,
+        types: &[Service, Socket],
+        assignments: &["StandardInputText=*"],
+        reason: "systemd-run sent it under that name, which no manager knows; sdrun sends what 262 does",
+    },
+    Difference {
+        versions: OLD,
+        types: &[Service, Scope, Socket, Slice],
+        assignments: &["IODeviceLatencyTargetSec="],
+        reason: "systemd-run sent a part of its memory (252) or failed (257); sdrun sends the empty list of 262",
+    },
+    Difference {
+        versions: OLD,
+        types: &[Service, Scope, Socket, Slice],
+        assignments: &[
+            "AllowedCPUs=*-*",
+            "StartupAllowedCPUs=*-*",
+            "AllowedMemoryNodes=*-*",
+            "StartupAllowedMemoryNodes=*-*",
+            "CPUAffinity=*-*",
+            "NUMAMask=*-*",
+        ],
+        reason: "a range that ends before it begins was an empty set, which nobody can mean; 262 refuses it",
+    },
+    Difference {
+        versions: OLD,
+        types: &[Service, Socket],
+        assignments: &["ExecSearchPath=*:*"],
+        reason: "systemd-run did not split at colons, so the path was never found; sdrun does, as 262",
+    },
+    Difference {
+        versions: OLD,
+        types: &[Service, Socket],
+        assignments: &["ProtectHostnameEx=*"],
+        reason: "where it is a boolean sdrun sends the plain property, as 262; every manager knows that",
+    },
+    Difference {
+        versions: 252..=252,
+        types: &[Service, Socket],
+        assignments: &["RuntimeDirectory=*:*:*", "StateDirectory=*:*:*", "CacheDirectory=*:*:*", "LogsDirectory=*:*:*"],
+        reason: "systemd-run dropped what stands behind the second colon; sdrun sends it, as 257, and the manager refuses it",
+    },
+    Difference {
+        versions: 252..=252,
+        types: &[Service, Socket],
+        assignments: &["CapabilityBoundingSet=*6*", "AmbientCapabilities=*6*"],
+        reason: "a capability that cannot be was a bit all the same; sdrun leaves it out, as 257",
+    },
+    Difference {
+        versions: OLD,
+        types: &[Socket],
+        assignments: &["MessageQueueMessageSize=*"],
+        reason: "it was a bare number, also a negative one; sdrun takes a size, as 262",
+    },
+];
+
+const BY_NAME: &str = "systemd-run does not know the setting; sdrun asks the manager for the property's type";
 
 /// The differences of one version of systemd.
 pub struct Known {
     version: u32,
     count: usize,
+    used: RefCell<HashSet<&'static str>>,
 }
 
 impl Known {
     pub fn new(version: u32) -> Self {
-        Known { version, count: 0 }
+        Known { version, count: 0, used: RefCell::default() }
     }
 
     /// Why the two differ here, if they are known to.
     pub fn reason(&mut self, unit_type: UnitType, assignment: &str) -> Option<&'static str> {
-        let applies = |(versions, types, begins, _): &&Difference| {
-            versions.contains(&self.version)
-                && (types.is_empty() || types.contains(&unit_type))
-                && match begins.strip_suffix('$') {
-                    Some(whole) => assignment == whole,
-                    None => assignment.starts_with(begins),
-                }
-        };
-        let (_, _, _, reason) = DIFFERENCES.iter().find(applies)?;
+        let difference = DIFFERENCES.iter().filter(|difference| self.applies(difference)).find_map(|difference| {
+            let of_type = difference.types.is_empty() || difference.types.contains(&unit_type);
+            let pattern = difference.assignments.iter().find(|pattern| of_type && matches(pattern, assignment))?;
+            Some((difference.reason, *pattern))
+        });
+        let (reason, pattern) = difference?;
+        self.used.borrow_mut().insert(pattern);
         self.count += 1;
         Some(reason)
+    }
+
+    fn applies(&self, difference: &Difference) -> bool {
+        difference.versions.contains(&self.version)
     }
 
     /// How many assignments there was a reason for.
     pub fn count(&self) -> usize {
         self.count
     }
+
+    /// What is listed, and no difference any more.
+    pub fn unused(&self) -> Vec<&'static str> {
+        let all = DIFFERENCES.iter().filter(|difference| self.applies(difference));
+        all.flat_map(|difference| difference.assignments)
+            .filter(|p| !self.used.borrow().contains(**p))
+            .copied()
+            .collect()
+    }
+}
+
+/// Whether the text is the pattern, in which `*` is any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {
+            after.is_empty() || rest.char_indices().any(|(at, _)| matches(after, &rest[at..])) || matches(after, "")
+        }),
+    }
+}
+
+#[test]
+fn patterns() {
+    assert!(matches("A=", "A=") && !matches("A=", "A=b") && matches("A=*", "A=") && matches("A=*:*", "A=b:c"));
+    assert!(!matches("A=*:*", "A=bc") && matches("*a", "ba") && !matches("a*b", "a"));
 }
