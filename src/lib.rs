@@ -73,6 +73,12 @@
 //! [`Unit::logs`] is a stream of what a unit writes to the journal, from its start to its end, with nothing left out:
 //! the message of each [`Entry`], its [`Priority`], its time and all its fields.
 //!
+//! # Scopes
+//!
+//! A [`Scope`] gives a unit, with its cgroup and its limits, to processes that systemd does not start: to a child of this
+//! process, which stays `tokio::process`'s own ([`Scope::spawn`], [`Command::scope`]), or to processes that exist
+//! ([`Scope::around`]).
+//!
 //! # Supervisors
 //!
 //! A unit belongs to the manager, not to whoever started it. A program that was restarted finds its units again with
