@@ -79,6 +79,25 @@
 //! process, which stays `tokio::process`'s own ([`Scope::spawn`], [`Command::scope`]), or to processes that exist
 //! ([`Scope::around`]).
 //!
+//! # Timers, paths, sockets
+//!
+//! A [`TimerUnit`], [`PathUnit`] or [`SocketUnit`] starts a command again and again, without this process being there, as
+//! `systemd-run --on-calendar=` and the like do. Whoever wants to know gets a stream with a handle to each run.
+//!
+//! ```no_run
+//! # async fn example(manager: sdrun::Manager) -> sdrun::Result<()> {
+//! use futures::StreamExt;
+//!
+//! let mut backup = sdrun::Command::new("/usr/bin/backup");
+//! let trigger = sdrun::TimerUnit::new().on_calendar("Mon..Fri *-*-* 10:00")?.start(&manager, &mut backup).await?;
+//! let mut activations = trigger.activations();
+//! while let Some(run) = activations.next().await {
+//!     println!("{}", run?.await?);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Supervisors
 //!
 //! A unit belongs to the manager, not to whoever started it. A program that was restarted finds its units again with

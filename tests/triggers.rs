@@ -157,7 +157,7 @@ async fn paths_that_change() {
             };
             std::fs::create_dir_all(&folder).unwrap();
             let mut command = unlimited(&format!("mv {0}/a {0}.moved", folder.display()));
-            let trigger = path.start(&manager, &command.description(how)).await.unwrap();
+            let trigger = path.start(&manager, command.description(how)).await.unwrap();
             let mut runs = trigger.activations();
             soon("the path unit", trigger.unit().activated()).await.unwrap();
             // Of changes during a run systemd may say nothing.
@@ -184,7 +184,7 @@ async fn datagrams_start_it() {
         socket.listen_datagram(address.to_str().unwrap()).property("RemoveOnStop=yes").unwrap();
         socket.property("TriggerLimitIntervalSec=0").unwrap();
         let mut command = unlimited(&format!("dd bs=100 count=1 <&3 >>{}", log.display()));
-        let trigger = socket.start(&manager, &command.name(format!("sdrun-dgram-{transport}"))).await.unwrap();
+        let trigger = socket.start(&manager, command.name(format!("sdrun-dgram-{transport}"))).await.unwrap();
         assert_eq!(trigger.unit().name(), format!("sdrun-dgram-{transport}.socket"));
         soon("the socket unit", trigger.unit().activated()).await.unwrap();
         let mut runs = trigger.activations();
@@ -365,7 +365,7 @@ async fn handles_that_are_dropped() {
 
         // A run that is held outlives all else.
         let mut long = shell("sleep 1000");
-        let trigger = timer.start(&manager, &long.kill_on_drop(true)).await.unwrap();
+        let trigger = timer.start(&manager, long.kill_on_drop(true)).await.unwrap();
         let timer = soon("the adoption", manager.unit(trigger.unit().name())).await.unwrap();
         let run = next(&mut trigger.activations()).await;
         drop(trigger);

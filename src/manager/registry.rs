@@ -346,7 +346,7 @@ impl Registry {
     fn properties_changed(&mut self, message: Message<'_>, cx: &mut Context<'_, Self>) -> Result<()> {
         let Some(label) = message.path().and_then(|path| path.strip_prefix(UNIT_PATH)) else { return Ok(()) };
         if self.triggered.contains_key(label) {
-            return self.triggered_changed(&label.to_owned(), &message, cx);
+            return self.triggered_changed(label, &message, cx);
         }
         let Some(entries) = self.units.get_mut(label) else { return Ok(()) };
         match message.read_str()? {
