@@ -131,6 +131,24 @@ const DIFFERENCES: &[Difference] = &[
         reason: "where it is a boolean sdrun sends the plain property, as 262; every manager knows that",
     },
     Difference {
+        versions: 257..=257,
+        types: &[Service, Socket],
+        assignments: &["PrivateTmp=*", "PrivateUsers=*", "ProtectControlGroups=*"],
+        reason: "the manager took more than a boolean (as PrivateTmpEx and so on) before systemd-run could say it",
+    },
+    Difference {
+        versions: 257..=257,
+        types: &[Service, Socket],
+        assignments: &["ImportCredential=*:*"],
+        reason: "systemd-run made the new name a part of the pattern; sdrun sends it as 262, which the manager understands",
+    },
+    Difference {
+        versions: 257..=257,
+        types: &[Service, Scope, Socket, Slice],
+        assignments: &["DefaultStartupMemoryLow=*"],
+        reason: BY_NAME,
+    },
+    Difference {
         versions: 252..=252,
         types: &[Service, Socket],
         assignments: &["RuntimeDirectory=*:*:*", "StateDirectory=*:*:*", "CacheDirectory=*:*:*", "LogsDirectory=*:*:*"],
