@@ -205,6 +205,8 @@ fn outcome(unit: &str, ending: &Ending, service: Option<&ServiceState>) -> Outco
         None if unit.ends_with(".service") => "",
         // Of other types of units no more is known than this.
         None if ending.failed => "failed",
+        // The manager did not even begin: a timer without its service, for instance.
+        None if !ending.activated && ending.job == JobResult::Failed => "failed",
         None => "success",
     };
     if result != "success" {
