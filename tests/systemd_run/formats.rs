@@ -159,8 +159,8 @@ fn odd_entries_are_written_as_journalctl_does() {
         &over,
     ];
     let tag: (&str, &[u8]) = ("SDRUN_TEST", mark.as_bytes());
-    // 252 takes only semicolons between the numbers of a colour.
-    let colons = |message: &[u8]| systemd_version() < 257 && message.contains(&b':') && message.starts_with(b"\x1b[");
+    // Older ones take only semicolons between the numbers of a colour.
+    let colons = |message: &[u8]| systemd_version() < 262 && message.contains(&b':') && message.starts_with(b"\x1b[");
     let messages: Vec<_> = messages.into_iter().filter(|message| !colons(message)).collect();
     for message in &messages {
         send(&[("MESSAGE", message), tag, ("SYSLOG_IDENTIFIER", b"odd")]);

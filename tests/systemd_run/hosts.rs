@@ -80,7 +80,7 @@ async fn one_place_takes_the_place_of_another() {
     }
     both_return(0, &["-Mnonexistent", "-M.host", "--wait", "-G", "true"]).await;
     both_return(1, &["-M.host", "-Mnonexistent", "--wait", "-G", "true"]).await;
-    if systemd_version() >= 256 {
+    if systemd_version() >= 262 {
         // A capsule's manager is a user's, and root has none here.
         both_return(1, &["-Cnonexistent", "--machine=.host", "--wait", "-G", "true"]).await;
     }
