@@ -124,6 +124,7 @@ async fn start(command: &mut Command, options: &Options, manager: &Manager) -> R
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
         Err(error) => return Err(format!("Failed to clone mount tree at '{}': {error}", root.display()).into()),
     }
+    std::fs::metadata(root).map_err(|error| format!("Failed to find the directory '{}': {error}", root.display()))?;
     let root = root.to_str().ok_or_else(|| format!("--root-directory={} is not UTF-8", root.display()))?;
     Ok(command.extra("RootDirectory", root).start(manager).await?)
 }

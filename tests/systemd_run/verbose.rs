@@ -1,7 +1,7 @@
 //! `--verbose`: what the unit logs is printed, as journalctl prints it.
 
 use crate::settings::systemd_version;
-use crate::side::{SIDES, Side, said};
+use crate::side::{SIDES, Side, outcome, said};
 use crate::support::is_root;
 
 /// Without what differs from run to run, and what newer systemds say of the cgroups of the sandbox.
@@ -77,13 +77,18 @@ async fn every_mode_is_journalctls() {
         let unit = format!("mode-{number}");
         let script = "echo line; printf 'a\\tb\\n'; echo '<3>error'; printf '\\033[31mred\\033[0m\\n'";
         let words = ["-v", "-q", "--wait", "-G", "--unit", &unit, "--output", mode, "sh", "-c", script];
-        let run = Side::Ours.run(&words).await;
+        // Three zones, that need no database.
+        let zone = ["UTC", "IST-5:30", "NST3:30"][number % 3];
+        let run = outcome(Side::Ours.command(&words).env("TZ", zone)).await;
         assert_eq!((run.status, &*run.stderr), (Some(0), ""), "{mode}: {run:?}");
         let journal = std::process::Command::new("journalctl")
             .args(["--sync"])
             .status()
             .and_then(|_| {
-                std::process::Command::new("journalctl").args(["-q", "--no-pager", "-o", mode, "-u", &unit]).output()
+                std::process::Command::new("journalctl")
+                    .args(["-q", "--no-pager", "-o", mode, "-u", &unit])
+                    .env("TZ", zone)
+                    .output()
             })
             .unwrap();
         let expected = String::from_utf8_lossy(&journal.stdout).into_owned();
