@@ -3,8 +3,8 @@
 use super::Record;
 use super::text::is_printable;
 
-/// What is longer, with its name, is `null`.
-const LONGEST: usize = 4096;
+/// What is as long, with its name, is `null`.
+const TOO_LONG: usize = 4096;
 
 /// In one line.
 pub fn compact(record: &Record, out: &mut Vec<u8>) {
@@ -48,7 +48,7 @@ fn collected(record: &Record) -> Vec<(String, Vec<Vec<u8>>)> {
 }
 
 fn is_too_long(name: &str, value: &[u8]) -> bool {
-    name.len() + 1 + value.len() > LONGEST
+    name.len() + 1 + value.len() >= TOO_LONG
 }
 
 fn compact_value(name: &str, value: &[u8]) -> String {

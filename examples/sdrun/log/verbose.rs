@@ -9,7 +9,8 @@ pub fn verbose(record: &Record, out: &mut Vec<u8>) {
     for (name, value) in &record.fields {
         out.extend_from_slice(format!("    {name}=").as_bytes());
         if is_printable(value) {
-            for (number, line) in value.split(|byte| *byte == b'\n').enumerate() {
+            let lines = value.strip_suffix(b"\n").unwrap_or(value).split(|byte| *byte == b'\n');
+            for (number, line) in lines.enumerate() {
                 if number > 0 {
                     out.push(b'\n');
                     out.resize(out.len() + 5 + name.len(), b' ');
