@@ -55,7 +55,7 @@ pub fn comparable(mode: &str, text: &str) -> Vec<String> {
     entries
         .into_iter()
         .map(|line| match mode {
-            "short-iso" | "short-iso-precise" => without_colons(&line),
+            "short-iso" | "short-iso-precise" => without_colons(line.trim_start()),
             "short-monotonic" | "short-delta" => {
                 line.split_once("] ").map_or(line.clone(), |(_, rest)| rest.trim_start().into())
             }
