@@ -138,7 +138,6 @@ mod command;
 mod error;
 mod journal;
 mod manager;
-#[allow(dead_code)]
 mod property;
 mod unit;
 

@@ -1,7 +1,7 @@
 //! The forms that values have in common. Each is a function for a table.
 
 use super::field::Field;
-use super::split::{PLAIN, QUOTED, Splitter, Unsplit};
+use super::split::{QUOTED, Splitter, Unsplit};
 use super::{Property, numbers, time};
 use crate::bus::Value;
 use crate::error::Result;
@@ -41,11 +41,6 @@ pub(super) fn unsigned32(field: &Field<'_>) -> Properties {
     checked(field, numbers::unsigned32, "is not a whole number from 0 to 4294967295")
 }
 
-/// A number of type `t`.
-pub(super) fn unsigned64(field: &Field<'_>) -> Properties {
-    checked(field, numbers::unsigned, WHOLE)
-}
-
 /// What a number of type `t` looks like, for errors.
 pub(super) const WHOLE: &str = "is not a whole number from 0 to 18446744073709551615";
 
@@ -72,14 +67,6 @@ pub(super) fn seconds(field: &Field<'_>) -> Properties {
     field.set_as(in_microseconds(field.name), part(field, field.value, time::span, time::SPAN)?)
 }
 
-/// As [`seconds`], where 0 is another way to say `infinity`.
-pub(super) fn seconds_or_infinity(field: &Field<'_>) -> Properties {
-    match time::span(field.value) {
-        Some(0) => field.set_as(in_microseconds(field.name), time::INFINITY),
-        _ => seconds(field),
-    }
-}
-
 /// As [`seconds`], where an empty value is another way to say `infinity`.
 pub(super) fn seconds_or_unset(field: &Field<'_>) -> Properties {
     if field.value.is_empty() { field.set_as(in_microseconds(field.name), time::INFINITY) } else { seconds(field) }
@@ -93,11 +80,6 @@ pub(super) fn in_microseconds(name: &str) -> String {
 /// Words between blanks, with quotes: type `as`.
 pub(super) fn words(field: &Field<'_>) -> Properties {
     field.set(split(field, QUOTED)?)
-}
-
-/// Words between blanks, without quotes: type `as`.
-pub(super) fn plain_words(field: &Field<'_>) -> Properties {
-    field.set(split(field, PLAIN)?)
 }
 
 /// The words of the whole value.

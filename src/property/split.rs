@@ -13,8 +13,6 @@ pub(super) enum Backslash {
     EscapesAndSeparators,
     /// As `Escapes`, but what is no escape stays as it is.
     EscapesOrStays,
-    /// It goes before a separator or another backslash; any other is refused.
-    QuotesSeparators,
 }
 
 /// How a value is split.
@@ -134,8 +132,6 @@ impl Splitter {
         };
         match self.backslash {
             Backslash::Stays | Backslash::Quotes => literal(word),
-            Backslash::QuotesSeparators if c == '\\' || self.separates(c) => literal(word),
-            Backslash::QuotesSeparators => Err(Unsplit::Escape),
             Backslash::EscapesAndSeparators if self.separates(c) => literal(word),
             Backslash::Escapes | Backslash::EscapesAndSeparators | Backslash::EscapesOrStays => match unescape(text) {
                 Some((bytes, length)) => {
@@ -225,7 +221,6 @@ mod tests {
     fn empty_words_and_other_separators() {
         let colons = PLAIN.separators(":").empty_words();
         assert_eq!(colons.words("a::b").unwrap(), ["a", "", "b"]);
-        assert_eq!(colons.backslash(Backslash::QuotesSeparators).words(r"a\:b:c").unwrap(), ["a:b", "c"]);
         assert_eq!(colons.words("a:").unwrap(), ["a", ""]);
         assert_eq!(colons.words("").unwrap(), [""]);
         let mut rest = Some("a:b c:d");

@@ -53,6 +53,8 @@ pub fn local_time(seconds: i64) -> Option<LocalTime> {
         hour: small(broken.tm_hour),
         minute: small(broken.tm_min),
         second: small(broken.tm_sec),
+        // A C long: of 32 bits elsewhere.
+        #[allow(clippy::useless_conversion)]
         offset: i64::from(broken.tm_gmtoff),
         zone,
     })
