@@ -524,7 +524,8 @@ async fn a_log_namespace() {
     for (transport, manager) in managers().await {
         for round in 0..3 {
             let mut command = shell("echo apart; i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo $i; done");
-            let unit = command.extra("LogNamespace", "sdrun-test").start(&manager).await.unwrap();
+            let unit =
+                command.extra("LogNamespace", format!("sdrun-{transport}-{round}")).start(&manager).await.unwrap();
             if round == 1 {
                 soon("the exit", unit.wait()).await.unwrap();
             }

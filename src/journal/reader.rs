@@ -395,7 +395,7 @@ pub(super) fn access(owner: Owner, namespace: Option<&str>) -> Result<Access> {
     let machine = reader::machine().map_err(|error| Error::io("read /etc/machine-id", &error))?;
     let machine = format!("{:032x}", u128::from_be_bytes(machine));
     let folder = namespace.map_or_else(|| machine.clone(), |name| format!("{machine}.{name}"));
-    let (mut denied, mut persistent) = (false, false);
+    let (mut denied, mut persistent, mut exists) = (false, false, false);
     for root in ROOTS {
         let folder = Path::new(root).join(&folder);
         let users = match owner {
@@ -409,14 +409,16 @@ pub(super) fn access(owner: Owner, namespace: Option<&str>) -> Result<Access> {
                 Err(_) => {}
             }
         }
-        persistent |= root == ROOTS[0] && folder.is_dir();
+        let is_here = folder.is_dir();
+        exists |= is_here;
+        persistent |= is_here && root == ROOTS[0];
     }
     match owner {
         // A user's own file is made with the first entry.
         Owner::User(uid) if persistent && has_own_file(uid) => Ok(Access::NotYet),
         _ if denied => Err(no_permission(owner)),
-        // A namespace's journal is made with the first entry.
-        _ if namespace.is_some() => Ok(Access::NotYet),
+        // A namespace's journal is made with the first entry; and while a file is replaced there is none for a moment.
+        _ if exists || namespace.is_some() => Ok(Access::NotYet),
         _ => Err(unavailable(format!(
             "it has no files in {} or {}; does systemd-journald run, and does journald.conf not say Storage=none?",
             Path::new(ROOTS[0]).join(&folder).display(),
