@@ -536,7 +536,7 @@ async fn a_log_namespace() {
     }
 }
 
-/// New files take the place of the old ones, and the daemon is started anew, while a stream is read.
+/// New files take the place of the old ones while a stream is read.
 #[tokio::test]
 async fn a_journal_that_rotates() {
     if !is_root() {
@@ -563,7 +563,8 @@ async fn a_journal_that_rotates() {
     run("journalctl", &["--rotate"]).await.unwrap();
     drop(reader_of(b).await);
     assert_eq!(next_written(&mut logs).await.message(), "3");
-    run("systemctl", &["restart", "systemd-journald"]).await.unwrap();
+    // (Not a restart of the daemon: meanwhile the manager's own messages go to the kernel's log, in other tests too.)
+    run("journalctl", &["--rotate"]).await.unwrap();
     drop(reader_of(c).await);
     assert_eq!(written(&all(logs).await), ["4"]);
 }
