@@ -206,11 +206,10 @@ impl Known {
 
     /// What is listed, and no difference any more.
     pub fn unused(&self) -> Vec<&'static str> {
+        let used = self.used.borrow();
         let all = DIFFERENCES.iter().filter(|difference| self.applies(difference));
-        all.flat_map(|difference| difference.assignments)
-            .filter(|p| !self.used.borrow().contains(**p))
-            .copied()
-            .collect()
+        let unused = all.filter(|difference| !difference.assignments.iter().any(|pattern| used.contains(pattern)));
+        unused.map(|difference| difference.assignments[0]).collect()
     }
 }
 
