@@ -62,6 +62,7 @@ fn example_4_allowing_access_to_the_tty() {
         command.args((!is_root()).then_some("--user")).args(["-t", "--send-sighup", "-q", "bash", "--norc"]);
         command.env("TERM", "dumb").env("PS1", "> ");
         let mut screen = Screen::run(&command);
+        screen.expect(if is_root() { "# " } else { "$ " });
         screen.type_keys("tty; exit 3\r");
         screen.expect("/dev/pts/");
         assert_eq!(screen.end().code(), Some(3), "{side:?}: {:?}", screen.seen);
