@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::folder;
 use crate::settings::systemd_version;
 use crate::side::{SIDES, Side, both_return, outcome, said, systemctl};
-use crate::support::is_root;
+use crate::support::{DEADLINE, is_root};
 
 /// A folder with an `ssh` that leads to this host: it runs what ssh would run there.
 fn ssh(name: &str) -> std::path::PathBuf {
@@ -105,6 +105,11 @@ async fn commands_run_in_a_capsule() {
         return;
     }
     systemctl(&["start", "capsule@clitest.service"]);
+    // Its bus comes after it.
+    let since = std::time::Instant::now();
+    while Side::Theirs.run(&["--capsule=clitest", "--wait", "-G", "true"]).await.status != Some(0) {
+        assert!(since.elapsed() < DEADLINE, "there is no bus in the capsule");
+    }
     for (status, arguments) in [
         (0, &["--capsule=clitest", "true"][..]),
         (6, &["-C", "clitest", "--wait", "-G", "sh", "-c", "exit 6"]),
