@@ -17,7 +17,8 @@
 //!     .env("CC", "clang")
 //!     .current_dir("/src")
 //!     .name("build-of-today")
-//!     .extra("MemoryMax", 2u64 << 30)
+//!     .memory_max(2 << 30)
+//!     .property("ReadWritePaths=/src /var/cache")?
 //!     .spawn()?;
 //! let exit = unit.wait().await?;
 //! println!("{}: {exit}, after {:?}", unit.name(), exit.runtime);
@@ -30,8 +31,7 @@
 //! [`run`], [`Command::spawn`] and [`Command::status`] use the default one: the system's for root, the caller's own
 //! (`systemd --user`) for everyone else. [`Manager`] connects to another: [`Manager::system`], [`Manager::user`], the
 //! one of a container, of a capsule, of another host over ssh ([`Manager::remote`]) or by address, over the bus or
-//! ([`Transport::Private`]) without a bus daemon.
-//! [`Command::start`] takes it.
+//! ([`Transport::Private`]) without a bus daemon. [`Command::start`] takes it.
 //!
 //! # When a unit has ended
 //!
@@ -64,6 +64,24 @@
 //!
 //! let log = std::fs::File::create("/tmp/log").expect("can be written");
 //! Command::new("/bin/ls").stdout(log).stderr(Stdio::inherit()).status().await?.check()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Limits and sandboxing
+//!
+//! What people use most has a call with a type: [`Command::memory_max`], [`cpu_quota`](Command::cpu_quota),
+//! [`protect_system`](Command::protect_system), [`dynamic_user`](Command::dynamic_user),
+//! [`restart`](Command::restart) and so on. [`Command::property`] takes everything that `systemd-run --property=` does, as
+//! text, and says what is wrong with it; [`Command::extra`] takes a D-Bus property as it is. [`Properties`] is the same for
+//! other units, and [`Unit::set`] changes limits while a unit runs.
+//!
+//! ```no_run
+//! # async fn example() -> sdrun::Result<()> {
+//! let mut command = sdrun::Command::new("/usr/bin/convert");
+//! command.cpu_quota(150).private_network(true).property("SystemCallFilter=@system-service")?;
+//! let error = command.property("MemoryMax=2X").unwrap_err();
+//! println!("{error}"); // MemoryMax=2X: "2X" is not a size (expected a number with K, M, G, T, P or E, …)
 //! # Ok(())
 //! # }
 //! ```
