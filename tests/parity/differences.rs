@@ -29,12 +29,6 @@ const DIFFERENCES: &[Difference] = &[
     },
     Difference { versions: ALL, types: &[Scope], assignments: &["Controller=*"], reason: BY_NAME },
     Difference {
-        versions: ALL,
-        types: &[Scope, Slice],
-        assignments: &["RestrictNetworkInterfaces=*"],
-        reason: "the manual page and the manager have it for scopes and slices, systemd-run only for what executes",
-    },
-    Difference {
         versions: 257..=262,
         types: &[Service, Scope, Socket, Slice],
         assignments: &[
@@ -57,24 +51,6 @@ const DIFFERENCES: &[Difference] = &[
         types: &[Slice],
         assignments: &["ConcurrencyHardMax=*", "ConcurrencySoftMax=*", "ActivatingConcurrencyMax=*"],
         reason: BY_NAME,
-    },
-    Difference {
-        versions: 262..=262,
-        types: &[Service, Scope, Socket, Slice],
-        assignments: &[
-            "BlockIODeviceWeight=*",
-            "BlockIOReadBandwidth=*",
-            "BlockIOWeight=*",
-            "BlockIOWriteBandwidth=*",
-            "CPUShares=*",
-            "DefaultMemoryLow=*",
-            "DefaultMemoryMin=*",
-            "MemoryLimit=*",
-            "StartupBlockIOWeight=*",
-            "StartupCPUShares=*",
-        ],
-        reason: "systemd-run ignores these whatever the value is; sdrun ignores them where it is right, and refuses it \
-                 where it is wrong",
     },
     Difference {
         versions: OLD,
