@@ -28,7 +28,9 @@ async fn the_log_is_on_standard_output() {
             assert_eq!(run.status, Some(status), "{side:?} {options:?}: {run:?}");
             let lines = logged(&run.stdout);
             for line in ["first", "second", "third"] {
-                assert!(lines.iter().any(|other| other == line), "{side:?} {options:?}: {run:?}");
+                let is_there = lines.iter().any(|other| other == line);
+                // Of a user's units systemd-run does not see what short-lived processes say.
+                assert!(is_there || (*side == Side::Theirs && !is_root()), "{side:?} {options:?}: {run:?}");
             }
             assert_eq!(said(&run).is_empty(), options.contains(&"-q"), "{side:?}: {run:?}");
             both.push(lines);
