@@ -76,7 +76,7 @@ async fn every_mode_is_journalctls() {
         return; // a user's journal may be kept where only root reads it
     }
     for (number, mode) in crate::formats::NAMES.iter().enumerate() {
-        let unit = format!("mode-{number}");
+        let unit = format!("mode-{number}-{}", std::process::id());
         let script = "echo line; printf 'a\\tb\\n'; echo '<3>error'; printf '\\033[31mred\\033[0m\\n'";
         let words = ["-v", "-q", "--wait", "-G", "--unit", &unit, "--output", mode, "sh", "-c", script];
         // Three zones, that need no database.
