@@ -120,7 +120,7 @@ pub const FLAGS: [getopt::Flag<Flag>; 52] = [
 /// The modes of `--job-mode`, in the order in which systemd-run lists them. Some are systemctl's own.
 pub const JOB_MODES: [(&str, Option<JobMode>); 10] = [
     ("fail", Some(JobMode::Fail)),
-    ("lenient", None),
+    ("lenient", Some(JobMode::Lenient)),
     ("replace", Some(JobMode::Replace)),
     ("replace-irreversibly", Some(JobMode::ReplaceIrreversibly)),
     ("isolate", Some(JobMode::Isolate)),
@@ -128,7 +128,7 @@ pub const JOB_MODES: [(&str, Option<JobMode>); 10] = [
     ("ignore-dependencies", Some(JobMode::IgnoreDependencies)),
     ("ignore-requirements", Some(JobMode::IgnoreRequirements)),
     ("triggering", None),
-    ("restart-dependencies", None),
+    ("restart-dependencies", Some(JobMode::RestartDependencies)),
 ];
 
 pub fn job_mode(name: &str) -> Result<JobMode, String> {

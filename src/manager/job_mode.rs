@@ -20,6 +20,10 @@ pub enum JobMode {
     IgnoreDependencies,
     /// Required units do not count, but the order of units does.
     IgnoreRequirements,
+    /// As `Replace`, and where it is restarted, so is what depends on it. systemd 257 and later; 252 refuses it.
+    RestartDependencies,
+    /// The start is refused where it would stop another unit. systemd 262 and later; 257 refuses it.
+    Lenient,
 }
 
 impl JobMode {
@@ -33,6 +37,8 @@ impl JobMode {
             JobMode::Flush => "flush",
             JobMode::IgnoreDependencies => "ignore-dependencies",
             JobMode::IgnoreRequirements => "ignore-requirements",
+            JobMode::RestartDependencies => "restart-dependencies",
+            JobMode::Lenient => "lenient",
         }
     }
 }
