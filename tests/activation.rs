@@ -8,25 +8,12 @@ use std::path::{Path, PathBuf};
 
 use futures::FutureExt;
 use sdrun::{Command, Error, Exit, Manager, Outcome, Result, Signature, Status, Unit, Value};
-use support::{managers, soon};
+use support::{exec_line, managers, shell, soon};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
 #[test]
 fn again_as_user() {
     support::again_as_user();
-}
-
-fn shell(script: &str) -> Command {
-    let mut command = Command::from(["/bin/sh", "-c", script]);
-    command.collect(true);
-    command
-}
-
-/// `ExecStartPre=` and the like: `a(sasb)`.
-fn commands(words: &[&str]) -> Value {
-    let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
-    let one = Value::Struct(vec![words[0].as_str().into(), words.clone().into(), false.into()]);
-    Value::Array(Signature::new("(sasb)").unwrap(), vec![one])
 }
 
 /// The start's verdict and the unit's exit; asked for before and after the end.
@@ -176,7 +163,7 @@ async fn oneshots_have_run() {
 #[tokio::test]
 async fn starts_that_fail_or_are_skipped() {
     for (transport, manager) in managers().await {
-        let pre = commands(&["/bin/sh", "-c", "exit 2"]);
+        let pre = exec_line(&["/bin/sh", "-c", "exit 2"]);
         let exit = fails(shell("exit 0").extra("ExecStartPre", pre.clone()), &manager).await;
         assert_eq!(exit.result, Outcome::ExitCode, "{transport}: {exit:?}");
         let post = fails(shell("sleep 1000").extra("ExecStartPost", pre.clone()), &manager).await;

@@ -4,7 +4,7 @@ mod support;
 
 use futures::future::join_all;
 use sdrun::{Command, Error, Exit, Manager, Outcome, Status, Transport, Unit, Whom};
-use support::{managers, soon};
+use support::{managers, shell, soon};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
 #[test]
@@ -14,12 +14,6 @@ fn again_as_user() {
 
 fn named(name: &str) -> String {
     format!("sdrun-adopt-{name}-{}", std::process::id())
-}
-
-fn shell(script: &str) -> Command {
-    let mut command = Command::from(["/bin/sh", "-c", script]);
-    command.collect(true);
-    command
 }
 
 fn systemctl(arguments: &[&str]) {

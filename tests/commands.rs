@@ -3,7 +3,7 @@
 mod support;
 
 use sdrun::{Command, Error, Exec, ExitType, Outcome, ServiceType, Status};
-use support::{Folder, managers, reader_of, soon, systemctl, systemd_version};
+use support::{Folder, managers, reader_of, shell_line, sleeping, soon, systemctl, systemd_version};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
 #[test]
@@ -11,22 +11,11 @@ fn again_as_user() {
     support::again_as_user();
 }
 
-fn sh(script: &str) -> Exec {
-    Exec::from(["/bin/sh", "-c", script])
-}
-
-/// A service that runs until it is stopped.
-fn sleeping() -> Command {
-    let mut command = Command::from("/bin/sleep 1000");
-    command.collect(true).kill_on_drop(true);
-    command
-}
-
 #[tokio::test]
 async fn lines_run_in_their_order() {
     for (transport, manager) in managers().await {
         let folder = Folder::new();
-        let note = |what: &str| sh(&format!("echo {what} >>{}", folder.path("log")));
+        let note = |what: &str| shell_line(&format!("echo {what} >>{}", folder.path("log")));
         // The main program of a oneshot is over before what comes after the start.
         let mut command = Command::from(note("main"));
         command.service_type(ServiceType::Oneshot).collect(true);
@@ -46,19 +35,19 @@ async fn lines_run_in_their_order() {
 async fn failures_of_lines() {
     for (transport, manager) in managers().await {
         let folder = Folder::new();
-        let note = |what: &str| sh(&format!("echo {what} >>{}", folder.path("log")));
+        let note = |what: &str| shell_line(&format!("echo {what} >>{}", folder.path("log")));
         let ignored = || Exec::from("/bin/false").ignore_failure(true).clone();
 
         // A start that fails before the program: neither it nor what stops it runs; what comes after the end does.
         let mut command = Command::from(note("main"));
-        command.start_pre(sh("exit 7")).start_pre(note("pre")).start_post(note("post")).stop(note("stop"));
+        command.start_pre(shell_line("exit 7")).start_pre(note("pre")).start_post(note("post")).stop(note("stop"));
         command.stop_post(note("stop_post")).collect(true);
         let exit = soon("the exit", command.start(&manager).await.unwrap().wait()).await.unwrap();
         assert_eq!((exit.result, exit.status), (Outcome::ExitCode, None), "{transport}");
         assert_eq!(folder.read("log"), "stop_post\n", "{transport}");
 
         let mut command = sleeping();
-        command.start_post(sh("exit 8"));
+        command.start_post(shell_line("exit 8"));
         let exit = soon("the exit", command.start(&manager).await.unwrap().wait()).await.unwrap();
         assert_eq!(exit.result, Outcome::ExitCode, "{transport}: {exit:?}");
         assert!(!exit.success());
@@ -103,7 +92,7 @@ async fn every_service_type() {
             (Forking, &forking),
             (Dbus, ""),
         ] {
-            let mut command = Command::from(sh(script));
+            let mut command = Command::from(shell_line(script));
             if kind == Dbus {
                 command = Command::from(["/usr/bin/perl", "-e", OWN_A_NAME, &bus, name, &fifo]);
                 command.extra("BusName", name);
@@ -204,7 +193,8 @@ async fn the_last_process_can_be_the_end() {
         let folder = Folder::new();
         let fifo = folder.fifo("go");
         let script = format!("(read x <{fifo}; echo done >{}) & exit 4", folder.path("out"));
-        let unit = Command::from(sh(&script)).exit_type(ExitType::Cgroup).collect(true).start(&manager).await.unwrap();
+        let unit =
+            Command::from(shell_line(&script)).exit_type(ExitType::Cgroup).collect(true).start(&manager).await.unwrap();
         let child = reader_of(&fifo).await;
         let main_has_ended = async {
             while unit.get("MainPID").await.unwrap() != 0u32.into() {

@@ -5,7 +5,7 @@ mod support;
 use futures::FutureExt;
 use futures::future::join_all;
 use sdrun::{Command, Error, Manager, Outcome, Signature, Status, Unit, Value, Whom};
-use support::{managers, soon};
+use support::{exec_line, managers, shell, soon};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
 #[test]
@@ -13,23 +13,10 @@ fn again_as_user() {
     support::again_as_user();
 }
 
-fn shell(script: &str) -> Command {
-    let mut command = Command::from(["/bin/sh", "-c", script]);
-    command.collect(true);
-    command
-}
-
 async fn sleeper(manager: &Manager) -> Unit {
     let unit = Command::from(["/bin/sleep", "1000"]).collect(true).start(manager).await.unwrap();
     soon("the activation", unit.activated()).await.unwrap();
     unit
-}
-
-/// `ExecReload=` and the like: `a(sasb)`.
-fn commands(words: &[&str]) -> Value {
-    let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
-    let one = Value::Struct(vec![words[0].as_str().into(), words.clone().into(), false.into()]);
-    Value::Array(Signature::new("(sasb)").unwrap(), vec![one])
 }
 
 #[tokio::test]
@@ -154,7 +141,7 @@ async fn a_unit_is_reloaded() {
         unit.stop().await.unwrap();
 
         let log = std::env::temp_dir().join(format!("sdrun-reload-{transport}-{}", std::process::id()));
-        let reload = commands(&["/bin/sh", "-c", &format!("echo reloaded >>{}", log.display())]);
+        let reload = exec_line(&["/bin/sh", "-c", &format!("echo reloaded >>{}", log.display())]);
         let unit = shell("sleep 1000").extra("ExecReload", reload).start(&manager).await.unwrap();
         soon("the activation", unit.activated()).await.unwrap();
         for count in 1..=3 {

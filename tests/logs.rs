@@ -7,18 +7,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures::{FutureExt, StreamExt};
 use sdrun::{Command, Entry, Error, Logs, Manager, Priority, Unit};
-use support::{Folder, is_root, managers, on_bus, reader_of, soon};
+use support::{Folder, is_root, managers, on_bus, reader_of, shell, soon};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
 #[test]
 fn again_as_user() {
     support::again_as_user();
-}
-
-fn shell(script: &str) -> Command {
-    let mut command = Command::from(["/bin/sh", "-c", script]);
-    command.collect(true);
-    command
 }
 
 async fn all(logs: Logs) -> Vec<Entry> {

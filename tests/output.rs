@@ -5,19 +5,13 @@ mod support;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sdrun::{Command, ExitType, Manager, Output, Status, Stdio};
-use support::{managers, soon};
+use support::{managers, shell, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
 #[test]
 fn again_as_user() {
     support::again_as_user();
-}
-
-fn sh(script: &str) -> Command {
-    let mut command = Command::from(["/bin/sh", "-c", script]);
-    command.collect(true);
-    command
 }
 
 async fn output(manager: &Manager, command: &mut Command) -> Output {
@@ -28,12 +22,12 @@ async fn output(manager: &Manager, command: &mut Command) -> Output {
 /// `output()`, on the default manager.
 #[tokio::test]
 async fn of_the_default_manager() {
-    let output = sh("echo out; echo err >&2; cat; exit 3").output();
+    let output = shell("echo out; echo err >&2; cat; exit 3").output();
     let output = soon("the output", output).await.unwrap();
     assert_eq!((&*output.stdout, &*output.stderr), (&b"out\n"[..], &b"err\n"[..]));
     assert_eq!(output.status.code(), Some(3));
     // Places that were given are kept.
-    let mut command = sh("cat; echo err >&2");
+    let mut command = shell("cat; echo err >&2");
     command.stdin(Stdio::file("/etc/hostname")).stderr(Stdio::null());
     let output = soon("the output", command.output()).await.unwrap();
     assert_eq!((&*output.stdout, output.stderr.len()), (&*std::fs::read("/etc/hostname").unwrap(), 0));
@@ -41,7 +35,7 @@ async fn of_the_default_manager() {
     let again = soon("the output", command.output()).await.unwrap();
     assert_eq!(again.stdout, output.stdout);
     assert!(!command.raise_on_fail(true).output().await.unwrap().stdout.is_empty());
-    let failed = sh("echo x; exit 3").raise_on_fail(true).output().await;
+    let failed = shell("echo x; exit 3").raise_on_fail(true).output().await;
     assert!(matches!(failed, Err(sdrun::Error::Failed { .. })), "{failed:?}");
 }
 
@@ -63,13 +57,13 @@ async fn with_a_child_that_outlives_the_main_process() {
     // The child writes only when the main process has been gone for a while.
     let script = "main=$$; (while kill -0 $main 2>/dev/null; do sleep 0.01; done; sleep 0.2; echo child) & echo main";
     for (transport, manager) in managers().await {
-        let left = output(&manager, sh(script).extra("KillMode", "process")).await;
+        let left = output(&manager, shell(script).extra("KillMode", "process")).await;
         assert_eq!((left.stdout, left.status.code()), (b"main\nchild\n".into(), Some(0)), "{transport}: process");
-        let killed = output(&manager, &mut sh(script)).await;
+        let killed = output(&manager, &mut shell(script)).await;
         assert_eq!((killed.stdout, killed.status.code()), (b"main\n".into(), Some(0)), "{transport}: control-group");
 
         // The unit itself ends with the last one, and so does a wait for it without its output.
-        let mut command = sh(script);
+        let mut command = shell(script);
         let mut unit = command.exit_type(ExitType::Cgroup).stdout(Stdio::piped()).start(&manager).await.unwrap();
         let mut stdout = unit.stdout.take().unwrap();
         let exit = soon("the exit", unit.wait()).await.unwrap();

@@ -6,19 +6,13 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use sdrun::{Command, Error, Manager, Outcome, Status, Stdio, Unit};
-use support::{managers, soon};
+use support::{managers, shell, soon};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
 #[test]
 fn again_as_user() {
     support::again_as_user();
-}
-
-fn sh(script: &str) -> Command {
-    let mut command = Command::from(["/bin/sh", "-c", script]);
-    command.collect(true);
-    command
 }
 
 async fn start(manager: &Manager, command: &mut Command) -> Unit {
@@ -117,7 +111,7 @@ async fn a_whole_output_of_64_mib() {
 async fn a_reader_that_stops() {
     for (transport, manager) in managers().await {
         // systemd has SIGPIPE ignored by default, so writing fails.
-        let mut unit = start(&manager, &mut sh("while echo y 2>/dev/null; do :; done; exit 41")).await;
+        let mut unit = start(&manager, &mut shell("while echo y 2>/dev/null; do :; done; exit 41")).await;
         let mut stdout = BufReader::new(unit.stdout.take().unwrap());
         soon("a line", stdout.read_line(&mut String::new())).await.unwrap();
         drop(stdout);
@@ -138,7 +132,7 @@ async fn a_reader_that_stops() {
 async fn a_reader_that_pauses() {
     for (transport, manager) in managers().await {
         let script = "seq 1 30000 && echo done >&2";
-        let mut unit = start(&manager, &mut sh(script)).await;
+        let mut unit = start(&manager, &mut shell(script)).await;
         let (mut stdout, mut stderr) = (unit.stdout.take().unwrap(), unit.stderr.take().unwrap());
         // It has written more than a pipe holds only when it has been read.
         let mut first = [0; 1];
@@ -186,7 +180,7 @@ async fn stop(unit: Unit, remains: bool) {
 #[tokio::test]
 async fn a_program_that_closes_its_streams() {
     for (transport, manager) in managers().await {
-        let mut unit = start(&manager, &mut sh("exec <&- >&-; echo closed >&2; exec 2>&-; exec sleep 0.3")).await;
+        let mut unit = start(&manager, &mut shell("exec <&- >&-; echo closed >&2; exec 2>&-; exec sleep 0.3")).await;
         let mut stdin = unit.stdin.take().unwrap();
         let (mut out, mut err) = (unit.stdout.take().unwrap(), unit.stderr.take().unwrap());
         let mut text = String::new();
@@ -205,7 +199,7 @@ async fn a_program_that_closes_its_streams() {
 #[tokio::test]
 async fn after_the_unit_is_gone() {
     for (transport, manager) in managers().await {
-        let mut unit = start(&manager, &mut sh("echo one; echo two >&2")).await;
+        let mut unit = start(&manager, &mut shell("echo one; echo two >&2")).await;
         let stdin = unit.stdin.take().unwrap();
         let (stdout, stderr) = (unit.stdout.take(), unit.stderr.take());
         let exit = soon("the exit", unit.wait()).await.unwrap();
@@ -225,7 +219,7 @@ async fn after_the_unit_is_gone() {
 #[tokio::test]
 async fn waiting_beside_reading_and_writing() {
     for (transport, manager) in managers().await {
-        let mut unit = start(&manager, &mut sh("while read -r line; do echo got $line; done; exit 7")).await;
+        let mut unit = start(&manager, &mut shell("while read -r line; do echo got $line; done; exit 7")).await;
         let mut stdin = unit.stdin.take().unwrap();
         let mut lines = BufReader::new(unit.stdout.take().unwrap()).lines();
         let waiting = tokio::spawn(async move { unit.wait().await.unwrap() });
@@ -246,7 +240,7 @@ async fn waiting_beside_reading_and_writing() {
 fn before_there_is_a_connection() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime().block_on(async {
-        let mut unit = sh("cat; exit 4").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut unit = shell("cat; exit 4").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         // Nothing was awaited yet: what is written waits in the pipe.
         unit.stdin.take().unwrap().write_all(b"early").await.unwrap();
         let output = soon("the output", unit.wait_with_output()).await.unwrap();
@@ -261,14 +255,14 @@ fn before_there_is_a_connection() {
 }
 
 fn start_unsent() -> Unit {
-    sh("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    shell("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
 /// Refused by systemd, or given up: the pipes end.
 #[tokio::test]
 async fn starts_that_come_to_nothing() {
     for remain in [false, true] {
-        let mut command = sh("cat");
+        let mut command = shell("cat");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).remain_after_exit(remain);
         let mut unit = command.extra("SdrunNothing", 1u32).spawn().unwrap();
         let mut stdout = unit.stdout.take().unwrap();
@@ -280,7 +274,7 @@ async fn starts_that_come_to_nothing() {
 
         // Dropped at once, on its way or already accepted; the readers are held.
         for turns in [0, 1, 100] {
-            let mut command = sh("exec sleep 1000");
+            let mut command = shell("exec sleep 1000");
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).remain_after_exit(remain).kill_on_drop(true);
             let mut unit = command.spawn().unwrap();
             let mut stdout = unit.stdout.take().unwrap();
@@ -299,7 +293,7 @@ async fn units_that_remain() {
     for (transport, manager) in managers().await {
         // By either way to say so, read line by line.
         for own in [true, false] {
-            let mut command = sh("for n in 1 2 3; do echo line $n; done; printf last");
+            let mut command = shell("for n in 1 2 3; do echo line $n; done; printf last");
             match own {
                 true => command.remain_after_exit(true),
                 false => command.extra("RemainAfterExit", true),
@@ -314,7 +308,7 @@ async fn units_that_remain() {
             stop(unit, true).await;
         }
         // More than a pipe holds, so that the end is seen before all is read.
-        let mut unit = start(&manager, sh("seq 1 100000").remain_after_exit(true)).await;
+        let mut unit = start(&manager, shell("seq 1 100000").remain_after_exit(true)).await;
         let name = unit.name().to_owned();
         let mut stdout = unit.stdout.take().unwrap();
         let mut text = String::new();
@@ -331,7 +325,7 @@ async fn units_that_remain() {
 async fn units_that_remain_with_a_child() {
     for (transport, manager) in managers().await {
         let script = "(while echo child; do sleep 0.01; done) & echo main";
-        let mut unit = start(&manager, sh(script).remain_after_exit(true)).await;
+        let mut unit = start(&manager, shell(script).remain_after_exit(true)).await;
         let mut text = String::new();
         soon("end of file", unit.stdout.take().unwrap().read_to_string(&mut text)).await.unwrap();
         assert!(text.contains("main\n"), "{transport}: {text}");
@@ -344,7 +338,7 @@ async fn units_that_remain_with_a_child() {
 #[tokio::test]
 async fn units_that_remain_without_a_handle() {
     for (transport, manager) in managers().await {
-        let mut unit = start(&manager, sh("read -r line; echo $line").remain_after_exit(true)).await;
+        let mut unit = start(&manager, shell("read -r line; echo $line").remain_after_exit(true)).await;
         let (mut stdin, mut stdout) = (unit.stdin.take().unwrap(), unit.stdout.take().unwrap());
         let name = unit.name().to_owned();
         drop(unit);
@@ -358,7 +352,7 @@ async fn units_that_remain_without_a_handle() {
         assert!(systemctl.args([support::scope(), "stop", &name]).status().await.unwrap().success());
 
         // One that is to go with its handle goes, and its readers see it.
-        let mut command = sh("echo up; exec sleep 1000");
+        let mut command = shell("echo up; exec sleep 1000");
         let mut unit = start(&manager, command.remain_after_exit(true).kill_on_drop(true)).await;
         let mut stdout = BufReader::new(unit.stdout.take().unwrap());
         soon("a line", stdout.read_line(&mut String::new())).await.unwrap();
@@ -373,7 +367,7 @@ async fn restarts() {
     for (transport, manager) in managers().await {
         let counter = std::env::temp_dir().join(format!("sdrun-pipes-{transport}-{}", std::process::id()));
         let script = format!("echo >>{0}; n=$(wc -l <{0}); echo run $n; test $n -ge 3", counter.display());
-        let mut command = sh(&script);
+        let mut command = shell(&script);
         command.extra("Restart", "on-failure").extra("RestartUSec", 1000u64).stdout(Stdio::piped());
         let unit = command.start(&manager).await.unwrap();
         let output = soon("the output", unit.wait_with_output()).await.unwrap();

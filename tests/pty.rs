@@ -13,14 +13,8 @@ use std::os::fd::AsFd;
 
 use sdrun::{Command, Error, Manager, Pty, Status, Stdio, Value, WindowSize};
 use support::container::Container;
-use support::{managers, soon};
+use support::{managers, shell, soon};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-
-fn sh(script: &str) -> Command {
-    let mut command = Command::from(["/bin/sh", "-c", script]);
-    command.collect(true);
-    command
-}
 
 /// Held by the tests that need systemd-machined to run, or not to.
 static MACHINED: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -48,7 +42,7 @@ fn line(script: &str) -> Value {
 async fn the_three_streams_are_one_terminal() {
     for (name, manager) in managers().await {
         let script = "tty; test -t 0 && test -t 1 && test -t 2 && readlink /proc/self/fd/2; echo $TERM; exit 5";
-        let mut unit = sh(script).env("TERM", "dumb").pty().start(&manager).await.unwrap();
+        let mut unit = shell(script).env("TERM", "dumb").pty().start(&manager).await.unwrap();
         let output = all(unit.pty.as_mut().unwrap()).await;
         let lines: Vec<_> = output.split("\r\n").collect();
         assert!(lines[0].starts_with("/dev/pts/"), "{name}: {output:?}");
@@ -62,7 +56,7 @@ async fn the_three_streams_are_one_terminal() {
 async fn term_is_that_of_the_caller() {
     let own = std::env::var("TERM").ok().filter(|term| !term.is_empty());
     for (_, manager) in managers().await {
-        let mut unit = sh("echo $TERM").pty().start(&manager).await.unwrap();
+        let mut unit = shell("echo $TERM").pty().start(&manager).await.unwrap();
         assert_eq!(all(unit.pty.as_mut().unwrap()).await.trim_end(), own.as_deref().unwrap_or("vt220"));
     }
 }
@@ -73,7 +67,7 @@ async fn written_read_and_resized() {
         // A signal may interrupt the shell's `read`, which then fails as at the end of the input.
         let script = "trap 'changed=1; stty size' WINCH; echo ready
             while word= changed=; read word || test $changed; do test -z \"$word\" || echo got $word; done; echo over";
-        let mut unit = sh(script).env("TERM", "dumb").pty().start(&manager).await.unwrap();
+        let mut unit = shell(script).env("TERM", "dumb").pty().start(&manager).await.unwrap();
         let (reader, mut writer) = unit.pty.take().unwrap().into_split();
         assert_eq!(writer.size().unwrap(), WindowSize::default());
         let mut lines = BufReader::new(reader).lines();
@@ -115,7 +109,7 @@ async fn the_output_of_a_program_that_ends_at_once_is_whole() {
 async fn the_commands_before_and_after_print_too() {
     for (name, manager) in managers().await {
         for round in 0..rounds() {
-            let mut command = sh("echo main");
+            let mut command = shell("echo main");
             command.extra("ExecStartPre", line("echo before")).extra("ExecStopPost", line("echo after"));
             let mut unit = command.env("TERM", "dumb").pty().start(&manager).await.unwrap();
             let output = all(unit.pty.as_mut().unwrap()).await;
@@ -141,7 +135,7 @@ async fn none_is_left_open() {
             assert_eq!(exit.status, Some(Status::Exited(203)), "{name}, round {round}");
             drop(unit);
             // Refused by systemd.
-            let mut command = sh("true");
+            let mut command = shell("true");
             command.extra("NoSuchProperty", true).pty();
             let error = command.start(&manager).await.unwrap_err();
             assert!(matches!(error, Error::Call { .. }), "{name}: {error:?}");
@@ -179,7 +173,7 @@ alone! {
 async fn streams_that_are_given_are_not_the_terminal() {
     for (name, manager) in managers().await {
         let script = "test -t 0 && test -t 2 && ! test -t 1 && echo to the pipe && echo to the terminal >&2";
-        let mut command = sh(script);
+        let mut command = shell(script);
         let mut unit = command.env("TERM", "dumb").pty().stdout(Stdio::piped()).start(&manager).await.unwrap();
         let mut piped = String::new();
         let (mut pty, mut stdout) = (unit.pty.take().unwrap(), unit.stdout.take().unwrap());
@@ -199,7 +193,7 @@ async fn a_terminal_of_the_callers_own() {
         let master = terminal::open_master().unwrap();
         let path = format!("/dev/pts/{}", terminal::peer_number(master.as_fd()).unwrap());
         // With the master in the handle.
-        let mut command = sh("tty");
+        let mut command = shell("tty");
         command.env("TERM", "dumb").pty_path(&path).pty_master(master.try_clone().unwrap());
         let mut unit = command.start(&manager).await.unwrap();
         assert_eq!(all(unit.pty.as_mut().unwrap()).await, format!("{path}\r\n"), "{name}");
@@ -207,7 +201,7 @@ async fn a_terminal_of_the_callers_own() {
         drop((unit, command));
         // And without.
         let slave = terminal::open_peer(master.as_fd()).unwrap();
-        let mut command = sh("tty; sleep 0");
+        let mut command = shell("tty; sleep 0");
         let unit = command.env("TERM", "dumb").pty_path(&path).start(&manager).await.unwrap();
         assert!(unit.pty.is_none());
         assert!(soon("the exit", unit.wait()).await.unwrap().success());
@@ -216,9 +210,9 @@ async fn a_terminal_of_the_callers_own() {
         assert_eq!(String::from_utf8_lossy(&bytes[..length]), format!("{path}\r\n"), "{name}");
         drop(slave);
 
-        let error = sh("true").pty_master(File::open("/dev/null").unwrap()).start(&manager).await.unwrap_err();
+        let error = shell("true").pty_master(File::open("/dev/null").unwrap()).start(&manager).await.unwrap_err();
         assert!(error.to_string().contains("pty_path"), "{error}");
-        let error = sh("true").pty_path("pts/3").start(&manager).await.unwrap_err();
+        let error = shell("true").pty_path("pts/3").start(&manager).await.unwrap_err();
         assert!(error.to_string().contains("absolute"), "{error}");
     }
 }
@@ -231,7 +225,7 @@ async fn open_until_the_last_end() {
             // Not counted by StartLimitBurst=: a reload of the manager, by some other test, has it count anew.
             let folder = support::Folder::new();
             let script = format!("echo run; echo >> {0}; test $(wc -l < {0}) -ge 3", folder.path("runs"));
-            let mut command = sh(&script);
+            let mut command = shell(&script);
             command.extra("Restart", "on-failure").extra("RestartUSec", 1000u64);
             let mut unit = command.env("TERM", "dumb").extra(property, value).pty().start(&manager).await.unwrap();
             let output = all(unit.pty.as_mut().unwrap()).await;
@@ -247,7 +241,7 @@ async fn open_until_the_last_end() {
 #[tokio::test]
 async fn a_unit_that_remains_after_its_exit_ends_its_terminal() {
     for (name, manager) in managers().await {
-        let mut command = sh("echo main");
+        let mut command = shell("echo main");
         let mut unit = command.env("TERM", "dumb").remain_after_exit(true).pty().start(&manager).await.unwrap();
         assert_eq!(all(unit.pty.as_mut().unwrap()).await, "main\r\n", "{name}");
         unit.stop().await.unwrap();
@@ -260,7 +254,7 @@ async fn sixty_four_mebibytes_pass_unaltered() {
 
     let manager = support::on_bus().await;
     let script = format!("stty raw -echo; echo ready; exec head -c {LENGTH}");
-    let mut unit = sh(&script).env("TERM", "dumb").pty().start(&manager).await.unwrap();
+    let mut unit = shell(&script).env("TERM", "dumb").pty().start(&manager).await.unwrap();
     let (mut reader, mut writer) = unit.pty.take().unwrap().into_split();
     let mut ready = [0; 6];
     soon("the program", reader.read_exact(&mut ready)).await.unwrap();
@@ -316,7 +310,7 @@ async fn in_a_machine() {
             })
             .collect();
         let script = "tty; test -t 0 && test -t 1 && test -t 2 && echo three; read line < /dev/tty; echo \"got $line\"";
-        let mut unit = soon("the start", sh(script).env("TERM", "dumb").pty().start(&manager)).await.unwrap();
+        let mut unit = soon("the start", shell(script).env("TERM", "dumb").pty().start(&manager)).await.unwrap();
         let (reader, mut writer) = unit.pty.take().unwrap().into_split();
         let mut lines = BufReader::new(reader).lines();
         let mut next = async || soon("a line", lines.next_line()).await.unwrap();

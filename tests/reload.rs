@@ -4,23 +4,12 @@ mod support;
 
 use sdrun::{Command, Exec, Manager, Outcome, ServiceType, Status, Stdio, Unit};
 use std::time::Duration;
-use support::{Folder, ODD_WORDS, managers, reader_of, soon, systemctl, systemd_version};
+use support::{Folder, ODD_WORDS, managers, reader_of, shell_line, sleeping, soon, systemctl, systemd_version};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
 #[test]
 fn again_as_user() {
     support::again_as_user();
-}
-
-fn sh(script: &str) -> Exec {
-    Exec::from(["/bin/sh", "-c", script])
-}
-
-/// A service that runs until it is stopped.
-fn sleeping() -> Command {
-    let mut command = Command::from("/bin/sleep 1000");
-    command.collect(true).kill_on_drop(true);
-    command
 }
 
 /// Starts it and waits until it is active.
@@ -45,8 +34,8 @@ async fn lines_see_what_became_of_the_program() {
         for reload in [false, true] {
             let at = format!("{transport}, reload: {reload}");
             let folder = Folder::new();
-            let pid = |what: &str| sh(&format!("echo {what} $MAINPID >>{}", folder.path("pids")));
-            let after = sh(&format!("echo $SERVICE_RESULT $EXIT_CODE $EXIT_STATUS >>{}", folder.path("end")));
+            let pid = |what: &str| shell_line(&format!("echo {what} $MAINPID >>{}", folder.path("pids")));
+            let after = shell_line(&format!("echo $SERVICE_RESULT $EXIT_CODE $EXIT_STATUS >>{}", folder.path("end")));
 
             let mut command = sleeping();
             command.start_post(pid("post")).stop(pid("stop")).stop_post(after.clone());
@@ -67,7 +56,7 @@ async fn lines_see_what_became_of_the_program() {
             ];
             let mut expected = String::from("success killed TERM\n");
             for (script, kind) in kinds {
-                let mut command = Command::from(sh(&format!("cat {fifo}; {script}")));
+                let mut command = Command::from(shell_line(&format!("cat {fifo}; {script}")));
                 let unit = command.stop_post(after.clone()).collect(true).start(&manager).await.unwrap();
                 let running = reader_of(&fifo).await;
                 if reload {
@@ -145,7 +134,9 @@ async fn expansion_does_not_survive_a_reload() {
 
         let mut command = sleeping();
         let unit = active(
-            command.stop_post(sh("printf '%s\\0' \"$0\" \"a;b\" >>$OUT").arg0("zero")).env("OUT", folder.path("out0")),
+            command
+                .stop_post(shell_line("printf '%s\\0' \"$0\" \"a;b\" >>$OUT").arg0("zero"))
+                .env("OUT", folder.path("out0")),
             &manager,
         );
         let unit = unit.await;

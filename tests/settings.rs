@@ -7,18 +7,12 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use sdrun::{Command, Error, Exit, Manager, Outcome, Signature, Status, Stdio, Unit, Value};
-use support::{Folder, is_root, managers, on_bus, soon, systemctl};
+use support::{Folder, is_root, managers, on_bus, shell, sleeping, soon, systemctl};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
 #[test]
 fn again_as_user() {
     support::again_as_user();
-}
-
-fn sh(script: &str) -> Command {
-    let mut command = Command::from(["/bin/sh", "-c", script]);
-    command.collect(true);
-    command
 }
 
 async fn exit(manager: &Manager, command: &mut Command) -> Exit {
@@ -31,12 +25,6 @@ async fn output(manager: &Manager, command: &mut Command) -> String {
     let output = soon("the output", unit.wait_with_output()).await.unwrap();
     assert!(output.status.success(), "{command:?}: {:?}", output.status);
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-}
-
-fn sleeping() -> Command {
-    let mut command = Command::from("/bin/sleep 1000");
-    command.collect(true).kill_on_drop(true);
-    command
 }
 
 #[tokio::test]
@@ -53,12 +41,12 @@ async fn users_and_groups() {
             continue;
         }
         let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
-        assert_eq!(output(&manager, &mut sh(id)).await, "0:0", "{transport}");
-        assert_eq!(output(&manager, sh(id).user("tester")).await, format!("{uid}:{gid}"), "{transport}");
-        assert_eq!(output(&manager, sh(id).uid(uid)).await, format!("{uid}:{gid}"), "{transport}");
-        assert_eq!(output(&manager, sh(id).user("tester").group("daemon")).await, format!("{uid}:1"), "{transport}");
-        assert_eq!(output(&manager, sh(id).gid(gid)).await, format!("0:{gid}"), "{transport}");
-        let dynamic = output(&manager, sh(id).extra("DynamicUser", true)).await;
+        assert_eq!(output(&manager, &mut shell(id)).await, "0:0", "{transport}");
+        assert_eq!(output(&manager, shell(id).user("tester")).await, format!("{uid}:{gid}"), "{transport}");
+        assert_eq!(output(&manager, shell(id).uid(uid)).await, format!("{uid}:{gid}"), "{transport}");
+        assert_eq!(output(&manager, shell(id).user("tester").group("daemon")).await, format!("{uid}:1"), "{transport}");
+        assert_eq!(output(&manager, shell(id).gid(gid)).await, format!("0:{gid}"), "{transport}");
+        let dynamic = output(&manager, shell(id).extra("DynamicUser", true)).await;
         let number: u32 = dynamic.split(':').next().unwrap().parse().unwrap();
         assert!((61184..=65519).contains(&number), "{transport}: {dynamic}");
         let unknown = exit(&manager, Command::new("/bin/true").user("nobody-of-this-name")).await;
@@ -146,7 +134,7 @@ async fn slices() {
             ),
             ("-".into(), "".into()),
         ] {
-            let seen = output(&manager, sh(script).slice(&slice)).await;
+            let seen = output(&manager, shell(script).slice(&slice)).await;
             assert!(seen == path || seen.trim_start_matches("/payload") == path, "{transport}: {seen:?}, not {path:?}");
         }
         let mut command = sleeping();
@@ -189,7 +177,7 @@ async fn slices_are_inherited() {
 async fn in_a_slice() {
     let (below, out) = (std::env::var("SDRUN_BELOW").unwrap(), std::env::var("SDRUN_OUT").unwrap());
     for (_, manager) in managers().await {
-        let mut command = sh("sed -n 's/^0:://p' /proc/self/cgroup");
+        let mut command = shell("sed -n 's/^0:://p' /proc/self/cgroup");
         if !below.is_empty() {
             command.slice(&below);
         }
@@ -209,7 +197,7 @@ async fn time_limits() {
             assert_eq!((&exit.result, exit.status), (&Outcome::Timeout, Some(Status::Killed(15))), "{transport}");
             assert!(exit.runtime.unwrap() >= limit.min(Duration::from_millis(149)) / 2, "{limit:?}: {exit:?}");
         }
-        let mut deaf = sh("trap '' TERM; while :; do sleep 1000; done");
+        let mut deaf = shell("trap '' TERM; while :; do sleep 1000; done");
         // Its start is over before it is deaf, so wait for that too: it says so by ending a first command.
         deaf.runtime_max(Duration::from_millis(700)).extra("TimeoutStopUSec", 200_000u64);
         let exit = exit(&manager, &mut deaf).await;
@@ -238,7 +226,7 @@ async fn properties_of_every_kind() {
         let line = Struct(vec!["/bin/true".into(), texts(&["/bin/true"]), false.into()]);
         let flagged = Struct(vec!["/bin/true".into(), texts(&["/bin/true"]), texts(&["ignore-failure"])]);
         let condition = Struct(vec!["ConditionPathExists".into(), false.into(), false.into(), "/".into()]);
-        let mut command = sh("printf written");
+        let mut command = shell("printf written");
         command
             .extra("Description", "extra")
             .extra("SendSIGHUP", true)
@@ -303,7 +291,7 @@ async fn auxiliary_units() {
         let words = Value::Array(signature("s"), words.into_iter().map(Value::from).collect());
         let line = Value::Struct(vec!["/bin/sh".into(), words, false.into()]);
         let lines = Value::Array(signature("(sasb)"), vec![line]);
-        let mut command = sh(&format!("cat {}", folder.path("out")));
+        let mut command = shell(&format!("cat {}", folder.path("out")));
         command.auxiliary(&other, [("Type", "oneshot".into()), ("ExecStart", lines)]);
         command.auxiliary(&slice, [("Description", Value::from("made along"))]);
         command.extra("Wants", [other.as_str()]).extra("After", [other.as_str()]).slice(&slice);
@@ -349,7 +337,7 @@ async fn failed_units_are_kept_or_collected() {
 #[tokio::test]
 async fn failures_can_be_errors() {
     for (transport, manager) in managers().await {
-        let mut command = sh("exit 3");
+        let mut command = shell("exit 3");
         command.raise_on_fail(true);
         let failed = |error: &Error| matches!(error, Error::Failed { exit } if exit.code() == Some(3));
         let unit = command.start(&manager).await.unwrap();
@@ -383,7 +371,7 @@ async fn dropped_handles_stop_their_units_or_not() {
         until(&name("goes-on"), "ActiveState", "active").await;
         systemctl(&["stop", &name("goes-on")]);
         // Ended before: there is nothing to stop.
-        let unit = sh("exit 0").kill_on_drop(true).start(&manager).await.unwrap();
+        let unit = shell("exit 0").kill_on_drop(true).start(&manager).await.unwrap();
         soon("the exit", unit.wait()).await.unwrap();
         drop(unit);
         // A future that waits for the unit and is dropped.

@@ -3,26 +3,13 @@
 mod support;
 
 use futures::{FutureExt, StreamExt};
-use sdrun::{ActiveState, Command, Signature, State, States, Value};
-use support::{managers, soon};
+use sdrun::{ActiveState, Command, State, States};
+use support::{exec_line, managers, shell, soon};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
 #[test]
 fn again_as_user() {
     support::again_as_user();
-}
-
-fn shell(script: &str) -> Command {
-    let mut command = Command::from(["/bin/sh", "-c", script]);
-    command.collect(true);
-    command
-}
-
-/// `ExecStartPre=` and the like: `a(sasb)`.
-fn commands(words: &[&str]) -> Value {
-    let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
-    let one = Value::Struct(vec![words[0].as_str().into(), words.clone().into(), false.into()]);
-    Value::Array(Signature::new("(sasb)").unwrap(), vec![one])
 }
 
 async fn all(states: States) -> Vec<State> {
@@ -44,7 +31,7 @@ async fn the_life_of_a_service() {
     for (transport, manager) in managers().await {
         let mut command = shell("sleep 0.1; systemd-notify --ready; sleep 1000");
         command.extra("Type", "notify").extra("NotifyAccess", "all");
-        let unit = command.extra("ExecStartPre", commands(&["/bin/sleep", "0.2"])).start(&manager).await.unwrap();
+        let unit = command.extra("ExecStartPre", exec_line(&["/bin/sleep", "0.2"])).start(&manager).await.unwrap();
         let states = unit.states();
         let second = unit.states();
         soon("the activation", unit.activated()).await.unwrap();

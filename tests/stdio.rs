@@ -11,19 +11,13 @@ use std::process::Stdio as StdStdio;
 use std::sync::Arc;
 
 use sdrun::{Command, Error, Exit, Manager, Outcome, Status, Stdio, Value};
-use support::{managers, soon};
+use support::{managers, shell, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
 #[test]
 fn again_as_user() {
     support::again_as_user();
-}
-
-fn sh(script: &str) -> Command {
-    let mut command = Command::from(["/bin/sh", "-c", script]);
-    command.collect(true);
-    command
 }
 
 async fn output(manager: &Manager, command: &mut Command) -> (Exit, String, String) {
@@ -65,7 +59,7 @@ fn text(path: impl AsRef<Path>) -> String {
 #[tokio::test]
 async fn output_is_told_apart() {
     for (transport, manager) in managers().await {
-        let (exit, out, err) = output(&manager, &mut sh("echo out; echo err >&2; exit 3")).await;
+        let (exit, out, err) = output(&manager, &mut shell("echo out; echo err >&2; exit 3")).await;
         assert_eq!((exit.code(), &*out, &*err), (Some(3), "out\n", "err\n"), "{transport}");
     }
 }
@@ -74,27 +68,27 @@ async fn output_is_told_apart() {
 async fn null_and_what_nothing_is_said_of() {
     for (transport, manager) in managers().await {
         let links = "for fd in 0 1 2; do all=\"$all$(readlink /proc/$$/fd/$fd) \"; done; echo $all >&2";
-        let mut command = sh(links);
+        let mut command = shell(links);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let err = soon("its end", command.start(&manager).await.unwrap().wait_with_output()).await.unwrap().stderr;
         let err = String::from_utf8(err).unwrap();
         assert!(err.starts_with("/dev/null /dev/null pipe:"), "{transport}: {err}");
 
         // Standard error does not follow standard output, as it would if systemd were told nothing of it.
-        let mut command = sh("readlink /proc/$$/fd/0; readlink /proc/$$/fd/2; echo lost >&2");
+        let mut command = shell("readlink /proc/$$/fd/0; readlink /proc/$$/fd/2; echo lost >&2");
         let unit = command.stdout(Stdio::piped()).start(&manager).await.unwrap();
         let out = String::from_utf8(soon("its end", unit.wait_with_output()).await.unwrap().stdout).unwrap();
         assert!(out.starts_with("/dev/null\nsocket:") && !out.contains("lost"), "{transport}: {out}");
         // Nor where both words are the same to systemd.
         for (stdio, place) in [(Stdio::null(), "/dev/null"), (Stdio::journal(), "socket:")] {
-            let mut command = sh("readlink /proc/$$/fd/2");
+            let mut command = shell("readlink /proc/$$/fd/2");
             let unit = command.stdout(Stdio::piped()).stderr(stdio).start(&manager).await.unwrap();
             let out = String::from_utf8(soon("its end", unit.wait_with_output()).await.unwrap().stdout).unwrap();
             assert!(out.starts_with(place), "{transport}: {out}");
         }
         // And the other way round.
         let unit =
-            sh("out=$(readlink /proc/$$/fd/1); echo $out >&2").stderr(Stdio::piped()).start(&manager).await.unwrap();
+            shell("out=$(readlink /proc/$$/fd/1); echo $out >&2").stderr(Stdio::piped()).start(&manager).await.unwrap();
         let err = String::from_utf8(soon("its end", unit.wait_with_output()).await.unwrap().stderr).unwrap();
         assert!(err.starts_with("socket:"), "{transport}: {err}");
     }
@@ -104,7 +98,7 @@ async fn null_and_what_nothing_is_said_of() {
 async fn the_journal() {
     for (transport, manager) in managers().await {
         let mark = format!("sdrun-journal-{transport}-{}-{}", support::scope(), std::process::id());
-        let mut command = sh(&format!("echo {mark}-out; echo {mark}-err >&2"));
+        let mut command = shell(&format!("echo {mark}-out; echo {mark}-err >&2"));
         run(&manager, command.stdout(Stdio::journal()).stderr(Stdio::journal())).await;
         let written = async {
             loop {
@@ -131,16 +125,16 @@ async fn descriptors_of_every_kind() {
         let path = folder.file(transport);
         let mut file = File::options().create(true).read(true).write(true).truncate(true).open(&path).unwrap();
         file.write_all(b"xx").unwrap();
-        run(&manager, sh("echo written").stdout(file.try_clone().unwrap())).await;
+        run(&manager, shell("echo written").stdout(file.try_clone().unwrap())).await;
         assert_eq!(text(&path), "xxwritten\n", "{transport}");
         file.seek(SeekFrom::Start(2)).unwrap();
-        let (_, out, _) = output(&manager, sh("cat").stdin(file)).await;
+        let (_, out, _) = output(&manager, shell("cat").stdin(file)).await;
         assert_eq!(out, "written\n", "{transport}");
 
         // A socket, both ways.
         let (ours, theirs) = UnixStream::pair().unwrap();
         let unit = {
-            let mut command = sh("read -r line; echo \"got $line\"");
+            let mut command = shell("read -r line; echo \"got $line\"");
             command.stdin(theirs.try_clone().unwrap()).stdout(theirs);
             command.start(&manager).await.unwrap()
         };
@@ -154,22 +148,23 @@ async fn descriptors_of_every_kind() {
 
         // The ends of a pipe, one unit on each.
         let (reading, writing) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
-        let (writer, reader) = tokio::join!(async { run(&manager, sh("echo piped").stdout(writing)).await }, async {
-            output(&manager, sh("cat").stdin(reading)).await
-        });
+        let (writer, reader) =
+            tokio::join!(async { run(&manager, shell("echo piped").stdout(writing)).await }, async {
+                output(&manager, shell("cat").stdin(reading)).await
+            });
         assert!(writer.success() && reader.1 == "piped\n", "{transport}: {reader:?}");
 
         // A child's stream, std's and tokio's.
         let mut child = std::process::Command::new("echo").arg("std").stdout(StdStdio::piped()).spawn().unwrap();
-        let (_, out, _) = output(&manager, sh("cat").stdin(child.stdout.take().unwrap())).await;
+        let (_, out, _) = output(&manager, shell("cat").stdin(child.stdout.take().unwrap())).await;
         assert_eq!((&*out, child.wait().unwrap().success()), ("std\n", true), "{transport}");
         let mut child = tokio::process::Command::new("echo").arg("tokio").stdout(StdStdio::piped()).spawn().unwrap();
         let stream = child.stdout.take().unwrap().into_owned_fd().unwrap();
-        let (_, out, _) = output(&manager, sh("cat").stdin(stream)).await;
+        let (_, out, _) = output(&manager, shell("cat").stdin(stream)).await;
         assert_eq!((&*out, child.wait().await.unwrap().success()), ("tokio\n", true), "{transport}");
         let mut child =
             std::process::Command::new("cat").stdin(StdStdio::piped()).stdout(StdStdio::piped()).spawn().unwrap();
-        run(&manager, sh("echo back").stdout(child.stdin.take().unwrap())).await;
+        run(&manager, shell("echo back").stdout(child.stdin.take().unwrap())).await;
         assert_eq!(child.wait_with_output().unwrap().stdout, b"back\n", "{transport}");
     }
 }
@@ -178,7 +173,7 @@ async fn descriptors_of_every_kind() {
 #[tokio::test]
 async fn pipelines() {
     for (transport, manager) in managers().await {
-        let mut first = sh("cat; echo done >&2");
+        let mut first = shell("cat; echo done >&2");
         first.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut first = first.start(&manager).await.unwrap();
         let mut second = Command::new("/usr/bin/tr");
@@ -189,10 +184,10 @@ async fn pipelines() {
         let third = async { output(&manager, Command::from("/bin/cat").collect(true).stdin(third)).await };
         let last = Stdio::try_from(first.stderr.take().unwrap()).unwrap();
         let stdin = Stdio::try_from(first.stdin.take().unwrap()).unwrap();
-        let feed = run(&manager, sh("echo into the pipeline").stdout(stdin)).await;
+        let feed = run(&manager, shell("echo into the pipeline").stdout(stdin)).await;
         let (_, out, _) = third.await;
         assert_eq!(out, "INTO THE PIPELINE\n", "{transport}");
-        let (_, out, _) = output(&manager, sh("cat").stdin(last)).await;
+        let (_, out, _) = output(&manager, shell("cat").stdin(last)).await;
         assert_eq!(out, "done\n", "{transport}");
         let exits = [feed, soon("the first", first).await.unwrap(), soon("the second", second).await.unwrap()];
         assert!(exits.iter().all(Exit::success), "{transport}: {exits:?}");
@@ -206,7 +201,7 @@ async fn files() {
     for (transport, manager) in managers().await {
         let path = folder.file(&format!("{transport} \"q\" 100%n 'ä' \\x20 $HOME #;"));
         let echo = |word: &str, stdio: Stdio| {
-            let mut command = sh(&format!("echo {word}"));
+            let mut command = shell(&format!("echo {word}"));
             command.stdout(stdio);
             command
         };
@@ -218,16 +213,16 @@ async fn files() {
         assert_eq!(text(&path), "short\nt\nmore\n", "{transport}");
         run(&manager, &mut echo("new", Stdio::truncate(&path))).await;
         assert_eq!(text(&path), "new\n", "{transport}");
-        let (_, out, _) = output(&manager, sh("cat").stdin(Stdio::file(&path))).await;
+        let (_, out, _) = output(&manager, shell("cat").stdin(Stdio::file(&path))).await;
         assert_eq!(out, "new\n", "{transport}");
-        run(&manager, sh("echo to err >&2").stderr(Stdio::truncate(&path))).await;
+        run(&manager, shell("echo to err >&2").stderr(Stdio::truncate(&path))).await;
         assert_eq!(text(&path), "to err\n", "{transport}");
         // What cannot be opened is an exit, with systemd's own code for the stream.
         let missing = folder.file("missing/file");
         for (command, code) in [
-            (sh("true").stdin(Stdio::file(&missing)), 208),
-            (sh("true").stdout(Stdio::file(&missing)), 209),
-            (sh("true").stderr(Stdio::append(&missing)), 222),
+            (shell("true").stdin(Stdio::file(&missing)), 208),
+            (shell("true").stdout(Stdio::file(&missing)), 209),
+            (shell("true").stderr(Stdio::append(&missing)), 222),
         ] {
             assert_eq!(run(&manager, command).await.status, Some(Status::Exited(code)), "{transport}");
         }
@@ -239,14 +234,14 @@ async fn what_cannot_be_a_stream_is_refused() {
     use std::os::unix::ffi::OsStrExt;
     let (_, manager) = managers().await.remove(0);
     let wrong = [
-        (sh("true").stdin(Stdio::journal()).clone(), "stdin"),
-        (sh("true").stdin(Stdio::append("/tmp/x")).clone(), "stdin"),
-        (sh("true").stdin(Stdio::truncate("/tmp/x")).clone(), "stdin"),
-        (sh("true").stdout(Stdio::file("/tmp/\0")).clone(), "file"),
-        (sh("true").stdout(Stdio::file("/tmp/../tmp/x")).clone(), "file"),
-        (sh("true").stderr(Stdio::append("../x")).clone(), "file"),
-        (sh("true").stderr(Stdio::append(std::ffi::OsStr::from_bytes(b"/tmp/\xff"))).clone(), "file"),
-        (sh("true").stderr(Stdio::append("")).clone(), "file"),
+        (shell("true").stdin(Stdio::journal()).clone(), "stdin"),
+        (shell("true").stdin(Stdio::append("/tmp/x")).clone(), "stdin"),
+        (shell("true").stdin(Stdio::truncate("/tmp/x")).clone(), "stdin"),
+        (shell("true").stdout(Stdio::file("/tmp/\0")).clone(), "file"),
+        (shell("true").stdout(Stdio::file("/tmp/../tmp/x")).clone(), "file"),
+        (shell("true").stderr(Stdio::append("../x")).clone(), "file"),
+        (shell("true").stderr(Stdio::append(std::ffi::OsStr::from_bytes(b"/tmp/\xff"))).clone(), "file"),
+        (shell("true").stderr(Stdio::append("")).clone(), "file"),
     ];
     for (mut command, input) in wrong {
         for refused in [command.start(&manager).await.err(), command.spawn().err(), command.output().await.err()] {
@@ -270,7 +265,7 @@ async fn manual_example_4() {
         assert!(lines.contains(&"SUPER_SECRET_PASSW=1234"), "{transport}: {env}");
         let id = format!("INVOCATION_ID={}", exit.invocation_id.unwrap());
         assert!(lines.contains(&&*id) && lines.iter().any(|line| line.starts_with("PATH=")), "{transport}: {env}");
-        run(&manager, sh("nice").nice(3).stdout(File::create(&path).unwrap())).await;
+        run(&manager, shell("nice").nice(3).stdout(File::create(&path).unwrap())).await;
         assert_eq!(text(&path), "3\n", "{transport}");
     }
 }
@@ -286,7 +281,7 @@ async fn manual_example_6() {
         run(&manager, command.collect(true).stdout(out.clone()).stderr(out)).await;
         assert_eq!(text(&path), "omg!\n", "{transport}");
         let out = File::create(&path).unwrap();
-        let mut command = sh("for n in 1 2 3; do echo out $n; echo err $n >&2; done");
+        let mut command = shell("for n in 1 2 3; do echo out $n; echo err $n >&2; done");
         run(&manager, command.stdout(out.try_clone().unwrap()).stderr(out)).await;
         assert_eq!(text(&path), "out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n", "{transport}: in order");
     }
@@ -301,7 +296,7 @@ async fn another_user_can_reopen_its_streams() {
     for (transport, manager) in managers().await {
         for (dynamic, user) in [(false, "tester"), (true, "sdrun-dynamic")] {
             let script = "id -u >/dev/stdout && cat </dev/stdin >/dev/stdout && echo err >/dev/stderr";
-            let mut command = sh(script);
+            let mut command = shell(script);
             command.user(user).extra("DynamicUser", dynamic).stdin(Stdio::piped());
             let mut unit = command.stdout(Stdio::piped()).stderr(Stdio::piped()).start(&manager).await.unwrap();
             unit.stdin.take().unwrap().write_all(b"in\n").await.unwrap();
@@ -345,7 +340,7 @@ fn inheriting() {
     block_on(async {
         for (transport, manager) in managers().await {
             // dash reads a pipe byte by byte, so the next line is for the next one.
-            let mut command = sh("read -r line; echo out $line; echo err $line >&2");
+            let mut command = shell("read -r line; echo out $line; echo err $line >&2");
             command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
             assert!(run(&manager, &mut command).await.success(), "{transport}");
         }
@@ -379,7 +374,7 @@ fn leaving() {
     block_on(async {
         let flag = std::env::var("FLAG").unwrap();
         for (_, manager) in managers().await {
-            let mut command = sh(&format!("echo early; until test -e {flag}; do sleep 0.05; done; echo late"));
+            let mut command = shell(&format!("echo early; until test -e {flag}; do sleep 0.05; done; echo late"));
             drop(command.stdout(Stdio::inherit()).start(&manager).await.unwrap());
         }
     });
@@ -391,12 +386,12 @@ async fn too_many_descriptors() {
     for (transport, manager) in managers().await {
         let fd: Arc<OwnedFd> = Arc::new(File::open("/dev/null").unwrap().into());
         let most = if manager.is_private() { 253 } else { 16 };
-        let before = run(&manager, &mut sh("true")).await;
+        let before = run(&manager, &mut shell("true")).await;
         assert!(before.success(), "{transport}");
         // A property that no systemd knows, so that the most that may be sent is refused by systemd, and no earlier.
         let with = |count: usize| {
             let fds = (0..count).map(|_| Value::Fd(fd.clone())).collect();
-            let mut command = sh("true");
+            let mut command = shell("true");
             command.extra("SdrunNothing", Value::Array(sdrun::Signature::new("h").unwrap(), fds));
             command
         };
@@ -411,7 +406,7 @@ async fn too_many_descriptors() {
         let refused = with(most).start(&manager).await.unwrap_err();
         assert!(matches!(&refused, Error::Call { .. }), "{transport}: {refused}");
         // The connection is as it was.
-        assert!(run(&manager, &mut sh("true")).await.success(), "{transport}");
+        assert!(run(&manager, &mut shell("true")).await.success(), "{transport}");
     }
 }
 
@@ -421,9 +416,9 @@ fn pipes_need_a_runtime() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let managers = runtime.block_on(managers());
     for (transport, manager) in managers {
-        let refused = futures::executor::block_on(sh("true").stdout(Stdio::piped()).start(&manager));
+        let refused = futures::executor::block_on(shell("true").stdout(Stdio::piped()).start(&manager));
         assert!(matches!(refused, Err(Error::NoRuntime)), "{transport}: {refused:?}");
-        let unit = futures::executor::block_on(sh("true").stdout(Stdio::null()).start(&manager)).unwrap();
+        let unit = futures::executor::block_on(shell("true").stdout(Stdio::null()).start(&manager)).unwrap();
         let exit = futures::executor::block_on(unit.wait()).unwrap();
         assert_eq!(exit.result, Outcome::Success, "{transport}");
     }
@@ -437,7 +432,7 @@ alone! {
             // The default manager too, whose connection stays.
             assert!(sdrun::run("/bin/true").await.unwrap().await.unwrap().success());
             for (_, manager) in &managers {
-                run(manager, &mut sh("true")).await;
+                run(manager, &mut shell("true")).await;
             }
             let before = support::list_descriptors();
             for (transport, manager) in &managers {
@@ -460,7 +455,7 @@ alone! {
 async fn handed_over(transport: &str, manager: &Manager) {
     let all = || {
         let (reading, writing) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
-        let mut command = sh("cat >/dev/null; echo out");
+        let mut command = shell("cat >/dev/null; echo out");
         command
             .stdin(Stdio::piped())
             .stdout(writing)
@@ -533,7 +528,7 @@ async fn handed_over(transport: &str, manager: &Manager) {
     }
 
     // Inherited: copies of ours.
-    let mut command = sh("true");
+    let mut command = shell("true");
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
     run(manager, &mut command).await;
     soon("the output", command.output()).await.unwrap();

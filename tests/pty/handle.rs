@@ -9,7 +9,7 @@ use sdrun_sys::terminal;
 use tokio::io::AsyncReadExt;
 
 use crate::support::{self, Folder, managers, soon};
-use crate::{all, sh};
+use crate::{all, shell};
 
 fn number(terminal: impl AsFd) -> u32 {
     terminal::peer_number(terminal.as_fd()).unwrap()
@@ -21,13 +21,13 @@ async fn awaited_as_a_whole_the_terminal_is_read_until_the_end() {
     const SCRIPT: &str = "seq 100000; exit 3";
 
     for (name, manager) in managers().await {
-        let unit = sh(SCRIPT).env("TERM", "dumb").pty().start(&manager).await.unwrap();
+        let unit = shell(SCRIPT).env("TERM", "dumb").pty().start(&manager).await.unwrap();
         assert_eq!(soon("the exit", unit).await.unwrap().status, Some(Status::Exited(3)), "{name}");
     }
-    let exit = soon("status", sh(SCRIPT).env("TERM", "dumb").pty().status()).await.unwrap();
+    let exit = soon("status", shell(SCRIPT).env("TERM", "dumb").pty().status()).await.unwrap();
     assert_eq!(exit.status, Some(Status::Exited(3)));
     // Beside pipes the terminal is the standard input, to which one can write.
-    let mut command = sh("seq 100000 >&0; echo piped; exit 3");
+    let mut command = shell("seq 100000 >&0; echo piped; exit 3");
     let output = soon("output", command.env("TERM", "dumb").pty().output()).await.unwrap();
     assert_eq!((output.status.status, &*output.stdout), (Some(Status::Exited(3)), &b"piped\n"[..]));
     assert!(output.stderr.is_empty());
@@ -37,7 +37,7 @@ async fn awaited_as_a_whole_the_terminal_is_read_until_the_end() {
 #[tokio::test]
 async fn awaited_as_a_whole_no_longer_than_the_unit() {
     for (name, manager) in managers().await {
-        let mut command = sh("trap '' HUP; sleep 1000 & exit 4");
+        let mut command = shell("trap '' HUP; sleep 1000 & exit 4");
         command.env("TERM", "dumb").extra("KillMode", "process").pty();
         let unit = command.start(&manager).await.unwrap();
         let unit_name = unit.name().to_owned();
@@ -55,7 +55,7 @@ async fn taken_it_ends_with_the_unit_whose_handle_is_dropped() {
         let folder = Folder::new();
         let fifo = folder.fifo("fifo");
         let mut unit =
-            sh(&format!("read x < {fifo}; echo later")).env("TERM", "dumb").pty().start(&manager).await.unwrap();
+            shell(&format!("read x < {fifo}; echo later")).env("TERM", "dumb").pty().start(&manager).await.unwrap();
         let mut pty = unit.pty.take().unwrap();
         drop(unit);
         drop(support::reader_of(&fifo).await);
@@ -66,7 +66,7 @@ async fn taken_it_ends_with_the_unit_whose_handle_is_dropped() {
 #[tokio::test]
 async fn taken_it_ends_with_the_unit_that_is_stopped_by_the_handle() {
     for (name, manager) in managers().await {
-        let mut command = sh("echo up; exec sleep 1000");
+        let mut command = shell("echo up; exec sleep 1000");
         let mut unit = command.env("TERM", "dumb").kill_on_drop(true).pty().start(&manager).await.unwrap();
         let mut pty = unit.pty.take().unwrap();
         let mut up = [0; 4];
@@ -93,7 +93,7 @@ async fn gone(manager: &Manager, name: &str) {
 
 #[tokio::test]
 async fn spawned_it_is_there_at_once() {
-    let mut unit = sh("tty; exit 6").env("TERM", "dumb").pty().spawn().unwrap();
+    let mut unit = shell("tty; exit 6").env("TERM", "dumb").pty().spawn().unwrap();
     let mut pty = unit.pty.take().unwrap();
     let path = format!("/dev/pts/{}\r\n", number(&pty));
     assert_eq!(all(&mut pty).await, path);
@@ -109,7 +109,7 @@ async fn on_a_terminal_of_the_callers_own_it_goes_on_without_the_handle() {
             let fifo = folder.fifo("fifo");
             let master = terminal::open_master().unwrap();
             let slave = terminal::open_peer(master.as_fd()).unwrap();
-            let mut command = sh(&format!("read x < {fifo}; echo later"));
+            let mut command = shell(&format!("read x < {fifo}; echo later"));
             command.env("TERM", "dumb");
             match way {
                 "tty" => command.pty_path(format!("/dev/pts/{}", number(&master))),

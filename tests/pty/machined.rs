@@ -4,7 +4,7 @@ use sdrun::{Command, Error, Manager};
 
 use crate::support::container::Container;
 use crate::support::{self, soon, systemctl};
-use crate::{MACHINED, all, sh};
+use crate::{MACHINED, all, shell};
 
 /// Has it start again, however the test ends.
 struct Masked;
@@ -24,7 +24,7 @@ impl Drop for Masked {
 }
 
 async fn refused(manager: &Manager, machine: &str) -> String {
-    let error = soon("the error", sh("true").pty().start(manager)).await.unwrap_err();
+    let error = soon("the error", shell("true").pty().start(manager)).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     let text = error.to_string();
     assert!(text.contains(&format!("{machine:?}")), "{text}");
@@ -42,7 +42,7 @@ async fn without_machined_or_unknown_to_it() {
     let manager = Manager::machine(&name).await.unwrap();
     // Stopped it is started, as what the bus activates is.
     systemctl(&["stop", "systemd-machined.service"]);
-    let mut unit = soon("the start", sh("echo here").env("TERM", "dumb").pty().start(&manager)).await.unwrap();
+    let mut unit = soon("the start", shell("echo here").env("TERM", "dumb").pty().start(&manager)).await.unwrap();
     assert_eq!(all(unit.pty.as_mut().unwrap()).await, "here\r\n");
     let masked = Masked::new();
     let text = refused(&manager, &name).await;

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sdrun::{Manager, Transport};
+use sdrun::{Exec, Manager, Signature, Transport, Value};
 
 /// Longer than anything takes that works, also on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(120);
@@ -39,6 +39,32 @@ pub async fn managers() -> Vec<(&'static str, Manager)> {
 /// The manager on the bus.
 pub async fn on_bus() -> Manager {
     Manager::builder().transport(Transport::Bus).connect().await.expect("a bus")
+}
+
+/// A service of a shell that runs this, which systemd forgets when it has ended.
+pub fn shell(script: &str) -> sdrun::Command {
+    let mut command = sdrun::Command::from(["/bin/sh", "-c", script]);
+    command.collect(true);
+    command
+}
+
+/// A service that runs until it is stopped.
+pub fn sleeping() -> sdrun::Command {
+    let mut command = sdrun::Command::from("/bin/sleep 1000");
+    command.collect(true).kill_on_drop(true);
+    command
+}
+
+/// A further command line of a service, of a shell that runs this.
+pub fn shell_line(script: &str) -> Exec {
+    Exec::from(["/bin/sh", "-c", script])
+}
+
+/// `ExecStartPre=` and the like: `a(sasb)`.
+pub fn exec_line(words: &[&str]) -> Value {
+    let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+    let one = Value::Struct(vec![words[0].as_str().into(), words.clone().into(), false.into()]);
+    Value::Array(Signature::new("(sasb)").unwrap(), vec![one])
 }
 
 /// Fails the test instead of hanging it.
