@@ -38,10 +38,15 @@ impl Way {
 
 /// Makes a connection that was lost again, as long as there is patience and nothing speaks against it.
 ///
-/// `guard` is readable when it is sure that nobody will be there any more.
-pub(super) async fn reconnect(way: Way, patience: Duration, guard: Option<OwnedFd>) -> Result<(Bus, AsyncFd<OwnedFd>)> {
+/// `guard` is readable when it is sure that nobody will be there any more. It is tried only `once` where somebody asks
+/// for a connection that was given up.
+pub(super) async fn reconnect(
+    way: Way,
+    patience: Duration,
+    once: bool,
+    guard: Option<OwnedFd>,
+) -> Result<(Bus, AsyncFd<OwnedFd>)> {
     let deadline = Instant::now().checked_add(patience);
-    let mut last = None;
     let attempts = async {
         let mut pause = PAUSE.0;
         loop {
@@ -50,10 +55,9 @@ pub(super) async fn reconnect(way: Way, patience: Duration, guard: Option<OwnedF
                 Err(error) => error,
             };
             let late = deadline.is_some_and(|deadline| Instant::now() + pause >= deadline);
-            if late || way.target.is_gone(&error) || matches!(error, Error::RuntimeGone) {
+            if once || late || way.target.is_gone(&error) || matches!(error, Error::RuntimeGone) {
                 return Err(error);
             }
-            last = Some(error);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE.1);
         }
@@ -65,7 +69,7 @@ pub(super) async fn reconnect(way: Way, patience: Duration, guard: Option<OwnedF
         }
     };
     match select(pin!(attempts), pin!(ended(guard))).await {
-        Either::Left((Some(result), _)) => result.map_err(|error| still_lost(&error, patience)),
+        Either::Left((Some(result), _)) => result.map_err(|error| still_lost(&error, patience, once)),
         Either::Left((None, _)) => {
             Err(Error::Disconnected { reason: format!("for {patience:?} nobody has answered").into() })
         }
@@ -76,10 +80,10 @@ pub(super) async fn reconnect(way: Way, patience: Duration, guard: Option<OwnedF
 /// Why a connection is not made again.
 pub(crate) const ENDED: &str = "the service manager has ended";
 
-fn still_lost(error: &Error, patience: Duration) -> Error {
+fn still_lost(error: &Error, patience: Duration, once: bool) -> Error {
     match error {
         Error::RuntimeGone | Error::NoRuntime => error.clone(),
-        error if patience.is_zero() => Error::Disconnected { reason: lost(error).into() },
+        error if once => Error::Disconnected { reason: lost(error).into() },
         error => Error::Disconnected {
             reason: format!("for {patience:?} it could not be made again: {}", lost(error)).into(),
         },

@@ -647,7 +647,7 @@ impl<R: Receiver> Future for Driver<R> {
                             (Err(error), Some((way, patience))) => {
                                 let guard = shared.interrupt(error, after);
                                 after.run();
-                                *phase = Phase::Returning(Box::pin(reconnect(way, patience, guard)));
+                                *phase = Phase::Returning(Box::pin(reconnect(way, patience, false, guard)));
                             }
                         }
                     }
@@ -675,9 +675,9 @@ impl<R: Receiver> Future for Driver<R> {
                     };
                     after.run();
                 }
-                Phase::Away => match way {
-                    Some(way) if shared.is_asked_for() => {
-                        *phase = Phase::Returning(Box::pin(reconnect(way.clone(), Duration::ZERO, None)));
+                Phase::Away => match way.as_ref().and_then(|way| Some((way, way.patience?))) {
+                    Some((way, patience)) if shared.is_asked_for() => {
+                        *phase = Phase::Returning(Box::pin(reconnect(way.clone(), patience, true, None)));
                     }
                     _ => return Poll::Pending,
                 },

@@ -514,7 +514,7 @@ impl Registry {
         self.recovery.retry = None;
         self.recovery.to_undo.clear();
         self.recovery.to_stop.clear();
-        self.listening = self.direct && gap;
+        self.listening = self.direct;
         self.hears_scopes = false;
         self.manager = None;
         self.look_again = None;

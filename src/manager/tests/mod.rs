@@ -2,6 +2,7 @@
 
 mod adoption;
 mod fake;
+mod gaps;
 mod linger;
 mod listening;
 mod loss;
