@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use sdrun::Error;
 
 use crate::crowd::{Crowd, KINDS, Kind, Told, Waiting, all_exits, all_told};
 use crate::faults::{bus_is_back, kill_bus, pause_bus, restart_bus, start_bus, stop_bus};
@@ -85,7 +86,7 @@ async fn bus_restarted_while_starts_are_in_flight() {
     for round in 0..number("ROUNDS", 5) {
         let crowd = Crowd::new();
         let mut gate = crowd.gate();
-        let starts = join_all((0..100).map(|n| {
+        let starts = join_all((0..number("STARTS", 300)).map(|n| {
             // None that ends inside the gap is unloaded: a start that was carried out can be asked for.
             let (mut command, case) = crowd.command(&gate, if n % 2 == 0 { Kind::Collected } else { Kind::Durable });
             let manager = &manager;
@@ -93,7 +94,7 @@ async fn bus_restarted_while_starts_are_in_flight() {
         }));
         let fault = async {
             // Some are on their way, some wait for a place. In each round at another moment.
-            tokio::time::sleep(Duration::from_millis(10 * round as u64)).await;
+            tokio::time::sleep(Duration::from_millis(60 * round as u64)).await;
             tokio::task::spawn_blocking(restart_bus).await.unwrap();
             bus_is_back().await;
         };
@@ -132,12 +133,28 @@ async fn bus_silent_for_30_seconds() {
     crowd.runs(&late).await;
     let meanwhile = async {
         inside.open();
-        // A start that is sent meanwhile is carried out when the daemon goes on.
-        crowd.start(&manager, &inside, &KINDS, 4).await
+        // What the daemon has not passed on yet is carried out when it goes on.
+        join_all((0..24).map(|_| {
+            let (mut command, case) = crowd.command(&inside, Kind::Kept);
+            let manager = &manager;
+            async move { (command.start(manager).await, case) }
+        }))
+        .await
     };
     let pause = pause_bus(Duration::from_secs(number("PAUSE", 30) as u64));
-    let (started, ()) = tokio::join!(meanwhile, pause);
+    let (starts, ()) = soon("the starts", async { tokio::join!(meanwhile, pause) }).await;
     all_exits("inside the pause", &early).await;
+    let mut started = Vec::new();
+    for (start, case) in starts {
+        match start {
+            Ok(unit) => started.push(Waiting { case, unit }),
+            // The manager asks the daemon who has sent a call, waits for 25 s, and refuses it.
+            Err(Error::Call { name, .. }) if *name == *"org.freedesktop.DBus.Error.Timeout" => {
+                assert!(case.runs().is_empty(), "{} was refused", case.name);
+            }
+            Err(error) => panic!("{}: {error}", case.name),
+        }
+    }
     all_exits("started inside the pause", &started).await;
     assert!(late.iter().all(|waiting| waiting.unit.try_wait().is_ok_and(|end| end.is_none())));
     after.open();

@@ -20,16 +20,19 @@ pub fn stop_bus() {
 }
 
 pub fn start_bus() {
+    often();
     systemctl(&["start", "dbus.socket", "dbus.service"]);
 }
 
 /// Another bus daemon behind the same socket.
 pub fn restart_bus() {
+    often();
     systemctl(&["restart", "dbus.service"]);
 }
 
 /// It ends without a word. Whoever connects next starts another one.
 pub fn kill_bus() {
+    often();
     nix::sys::signal::kill(bus_daemon(), nix::sys::signal::Signal::SIGKILL).unwrap();
 }
 
@@ -39,6 +42,12 @@ pub async fn pause_bus(how_long: Duration) {
     nix::sys::signal::kill(daemon, nix::sys::signal::Signal::SIGSTOP).unwrap();
     tokio::time::sleep(how_long).await;
     nix::sys::signal::kill(daemon, nix::sys::signal::Signal::SIGCONT).unwrap();
+}
+
+/// As often as we like: a limit of starts would keep it from coming back.
+fn often() {
+    let units = ["dbus.socket", "dbus.service"];
+    let _ = std::process::Command::new("systemctl").args([scope(), "reset-failed"]).args(units).output();
 }
 
 fn bus_daemon() -> nix::unistd::Pid {
