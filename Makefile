@@ -11,6 +11,7 @@ help:
 	@echo 'make test    test everything on this systemd version'
 	@echo 'make matrix  the integration tests on systemd 252, 257 and 262'
 	@echo 'make bench   measure against systemd-run and a minimal C client'
+	@echo 'make soak    ten minutes of random load and faults (SECONDS=N, SEED=N)'
 	@echo 'make fuzz    ten million inputs for each parser'
 	@echo 'make check   format, lints, documentation'
 	@echo 'make setup   install what building and testing needs'
@@ -34,6 +35,10 @@ matrix:
 	@$(SANDBOX)/setup matrix
 	$(SANDBOX)/matrix
 
+soak:
+	@$(SANDBOX)/setup test
+	SOAK_SECONDS=$(or $(SECONDS),600) $(CARGO) test --locked --test soak
+
 fuzz:
 	tests/fuzz/run property
 
@@ -53,4 +58,4 @@ setup:
 clean:
 	$(CARGO) clean
 
-.PHONY: help demo test matrix fuzz bench check setup clean
+.PHONY: help demo test matrix soak fuzz bench check setup clean
