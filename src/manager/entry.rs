@@ -386,8 +386,9 @@ impl Entry {
         let accepted = matches!(event, Event::Accepted { .. }) || found;
         let adopted = matches!(event, Event::Adopted { .. }) || found;
         let unit_signal = matches!(event, Event::Unit(_)) || found;
-        if let (Some(doubt), true) = (&mut self.doubt, unit_signal) {
-            doubt.heard = true;
+        if let Some(doubt) = &mut self.doubt {
+            doubt.heard |= unit_signal;
+            doubt.start &= !accepted;
         }
         if let Some(state) = event.state_mut() {
             if adopted || !self.machine.is_unknown() {

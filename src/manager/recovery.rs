@@ -238,7 +238,7 @@ impl Registry {
 
     /// The start was not sent: whoever waits for it sends it again.
     fn unsent(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
-        self.to_trigger_no_more(tracked);
+        self.forget_to_trigger(tracked);
         self.with_entry(tracked, cx, |_, _| Fate::Remove);
         tracked.unsent(&mut cx.after.wakers);
     }
@@ -306,7 +306,10 @@ impl Registry {
                     entry.adopt_again();
                     super::registry::ask_to_adopt(&tracked, destination, cx)?;
                 } else if !(entry.is_run() && triggered.contains_key(label)) {
-                    entry.doubt.get_or_insert_default().journal = None;
+                    let unknown = entry.is_unknown();
+                    let doubt = entry.doubt.get_or_insert_default();
+                    doubt.start |= unknown;
+                    doubt.journal = None;
                     ask(&tracked, Stage::Unit, round, destination, cx)?;
                 }
             }

@@ -152,7 +152,7 @@ impl Registry {
     }
 
     /// The start of a unit that was to trigger was not sent.
-    pub(super) fn to_trigger_no_more(&mut self, by: &Arc<Tracked>) {
+    pub(super) fn forget_to_trigger(&mut self, by: &Arc<Tracked>) {
         self.to_trigger.retain(|triggered| !Arc::ptr_eq(&triggered.by, by));
     }
 

@@ -146,7 +146,7 @@ impl Crowd {
     /// Waits until the manager answers on this connection, which may be on its way back.
     pub async fn is_answered(&self, manager: &Manager) {
         let ask = async {
-            while !matches!(manager.unit("-.slice").await, Ok(_)) {
+            while manager.unit("-.slice").await.is_err() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };

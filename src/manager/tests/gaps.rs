@@ -68,13 +68,10 @@ impl Socket {
                 pause().await;
             }
             let peer = Peer::new(bus);
-            while !self.direct {
-                if let Some(hello) = peer.poll() {
-                    assert_eq!(hello.member(), Some("Hello"));
-                    peer.reply(&hello, |m| m.append_str(":1.7"));
-                    break;
-                }
-                pause().await;
+            if !self.direct {
+                let hello = any(&peer).await;
+                assert_eq!(hello.member(), Some("Hello"));
+                peer.reply(&hello, |m| m.append_str(":1.7"));
             }
             peer
         };
@@ -120,16 +117,20 @@ async fn gap(manager: &Manager, socket: &Socket, fake: Fake) -> Fake {
 }
 
 /// The next call, while the driver goes on.
-async fn expect<'f>(fake: &'f Fake, member: &str) -> Message<'f> {
-    let call = soon(async {
+async fn any(peer: &Peer) -> Message<'_> {
+    let call = async {
         loop {
-            match fake.peer.poll() {
+            match peer.poll() {
                 Some(call) => return call,
                 None => tokio::time::sleep(Duration::from_millis(1)).await,
             }
         }
-    });
-    let call = call.await;
+    };
+    soon(call).await
+}
+
+async fn expect<'f>(fake: &'f Fake, member: &str) -> Message<'f> {
+    let call = any(&fake.peer).await;
     assert_eq!(call.member(), Some(member));
     call
 }
@@ -353,6 +354,129 @@ async fn a_start_that_was_not_sent_is_sent_when_it_can_be() {
     let unit = Unit::new(start.tracked, Arc::new(OnceLock::from(manager)));
     fake.runs(UNIT, job, 0);
     assert!(soon(unit.wait()).await.unwrap().success());
+}
+
+/// What keeps it would have kept it: so it was never started, and is.
+#[tokio::test]
+async fn a_durable_start_that_was_lost_is_sent_again() {
+    let socket = Socket::new(true);
+    let (manager, fake) = socket.connect(PATIENCE).await;
+    let tracked = Arc::new(Tracked::new(UNIT));
+    let durable = Start { durable: true, ..how(Pace::Quick, false) };
+    let (theirs, inside) = (manager.clone(), tracked.clone());
+    let start = async move { theirs.start(&inside, durable, |_| Ok(()), |_| Ok(())).await };
+    let start = tokio::spawn(start);
+    // Its slice first.
+    let keep = async |fake: &Fake| {
+        let call = expect(fake, "StartTransientUnit").await;
+        let keeper = call.read_str().unwrap().to_owned();
+        assert!(keeper.starts_with("sdrunkeep"), "{keeper}");
+        let job = fake.accept(&call);
+        fake.job_removed(job, &keeper, "done");
+        keeper
+    };
+    let first = keep(&fake).await;
+    drop(expect(&fake, "StartTransientUnit").await);
+    let fake = gap(&manager, &socket, fake).await;
+    tell_gone(&fake).await;
+    // The slice is stopped, and another one comes in its place.
+    let mut stopped = Vec::new();
+    let call = loop {
+        let call = any(&fake.peer).await;
+        match call.member() {
+            Some("StopUnit") => {
+                stopped.push(call.read_str().unwrap().to_owned());
+                let job = fake.new_job();
+                fake.peer.reply(&call, |m| m.append_path(&format!("/org/freedesktop/systemd1/job/{job}")));
+                fake.job_removed(job, stopped.last().unwrap(), "done");
+            }
+            Some("StartTransientUnit") => {
+                let name = call.read_str().unwrap().to_owned();
+                if name == UNIT {
+                    break call;
+                }
+                let job = fake.accept(&call);
+                fake.job_removed(job, &name, "done");
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(stopped, [first]);
+    let job = fake.accept(&call);
+    drop(call);
+    soon(start).await.unwrap().unwrap();
+    let unit = Unit::new(tracked, Arc::new(OnceLock::from(manager.clone())));
+    // It is kept until its exit was told, and has its status after a gap.
+    fake.changed(UNIT, "org.freedesktop.systemd1.Unit", &with_id(up(), 1));
+    fake.job_removed(job, UNIT, "done");
+    soon(unit.activated()).await.unwrap();
+    let fake = gap(&manager, &socket, fake).await;
+    tell(&fake, over(), 1).await;
+    tell_service(&fake, "success", 1, 0).await;
+    tell(&fake, over(), 1).await;
+    assert_eq!(soon(unit.wait()).await.unwrap().status, Some(Status::Exited(0)));
+    let stop = expect(&fake, "StopUnit").await;
+    assert!(stop.read_str().unwrap().starts_with("sdrunkeep"));
+}
+
+/// The runs of a service that a timer starts.
+#[tokio::test]
+async fn runs_of_a_trigger_are_told_apart_over_a_gap() {
+    use crate::manager::Triggers;
+    use crate::unit::runs::Runs;
+    use crate::unit::{Activations, Trigger};
+    use futures::StreamExt;
+
+    async fn next(runs: &mut Activations) -> Unit {
+        soon(runs.next()).await.expect("a run").unwrap()
+    }
+    let socket = Socket::new(true);
+    let (manager, fake) = socket.connect(PATIENCE).await;
+    let tracked = Arc::new(Tracked::new("t.timer"));
+    let timer = Unit::new(tracked.clone(), Arc::new(OnceLock::from(manager.clone())));
+    let runs = Arc::new(Runs::default());
+    let trigger = Trigger::new(timer, UNIT, runs.clone(), manager.clone());
+    let theirs = manager.clone();
+    let start = tokio::spawn(async move {
+        let triggers = Triggers { service: UNIT, restarts: false, runs: &runs };
+        let fill = (|_: &mut Message<'_>| Ok(()), |_: &mut Message<'_>| Ok(()));
+        theirs.start_triggering(&tracked, how(Pace::Quick, false), fill, Some(triggers)).await
+    });
+    let job = fake.accept(&expect(&fake, "StartTransientUnit").await);
+    soon(start).await.unwrap().unwrap();
+    let waiting = State { sub: "waiting", ..up() };
+    fake.changed("t.timer", "org.freedesktop.systemd1.Unit", &with_id(waiting, 9));
+    fake.job_removed(job, "t.timer", "done");
+    let mut runs = trigger.activations();
+    fake.changed(UNIT, "org.freedesktop.systemd1.Unit", &with_id(up(), 1));
+    let first = next(&mut runs).await;
+
+    // The same run goes on.
+    let fake = gap(&manager, &socket, fake).await;
+    tell(&fake, waiting, 9).await; // the timer
+    tell_service(&fake, "success", 0, 0).await;
+    tell(&fake, up(), 1).await;
+    settle(&manager, &fake).await;
+    assert!(first.try_wait().unwrap().is_none());
+
+    // It is over, nobody knows how, and the next one has begun.
+    let fake = gap(&manager, &socket, fake).await;
+    tell(&fake, waiting, 9).await;
+    tell_service(&fake, "success", 0, 0).await;
+    tell(&fake, State { left: later() + 1_000_000, ..running() }, 2).await;
+    assert!(matches!(soon(first.wait()).await, Err(Error::Lost { .. })));
+    let second = next(&mut runs).await;
+    assert_eq!(second.invocation_id().unwrap().as_bytes(), &[2; 16]);
+    let end = State { left: later() + 1_000_000, entered: later() + 2_000_000, ..dead() };
+    let service = [
+        ("Result", Value::from("exit-code")),
+        ("ExecMainCode", Value::from(1i32)),
+        ("ExecMainStatus", Value::from(3i32)),
+        ("ExecMainExitTimestampMonotonic", Value::from(end.entered)),
+    ];
+    fake.changed(UNIT, "org.freedesktop.systemd1.Service", &service);
+    fake.changed(UNIT, "org.freedesktop.systemd1.Unit", &with_id(end, 2));
+    assert_eq!(soon(second.wait()).await.unwrap().code(), Some(3));
 }
 
 /// The manager itself leaves the bus and comes back: calls are answered by the daemon, with errors.
