@@ -105,6 +105,16 @@ pub enum Error {
         /// How it was lost.
         reason: Box<str>,
     },
+    /// What became of a unit cannot be known: the connection to its manager was lost, and what happened meanwhile cannot be
+    /// found out (docs/reliability.md). [`Command::durable`](crate::Command::durable) keeps this from happening.
+    Lost {
+        /// The unit's name.
+        unit: Box<str>,
+        /// The ID of its run, where that is known: the journal may have more of it.
+        invocation_id: Option<crate::unit::InvocationId>,
+        /// What is known of it, and why no more.
+        reason: Box<str>,
+    },
     /// The tokio runtime that drove the connection was shut down.
     RuntimeGone,
     /// There is no tokio runtime here: call from within one.
@@ -200,6 +210,12 @@ impl fmt::Display for Error {
             Error::Disconnected { reason } => {
                 write!(f, "the connection to the service manager was lost: {reason}")
             }
+            Error::Lost { unit, invocation_id: Some(id), reason } => {
+                write!(f, "what became of unit {unit:?} (invocation {id}) is not known: {reason}")
+            }
+            Error::Lost { unit, invocation_id: None, reason } => {
+                write!(f, "what became of unit {unit:?} is not known: {reason}")
+            }
             Error::RuntimeGone => f.write_str("the tokio runtime that drove the connection was shut down"),
             Error::NoRuntime => f.write_str("there is no tokio runtime here: call from a task or block_on of one"),
             Error::System { operation, errno } => write!(f, "{operation} failed: {}", errno.desc()),
@@ -227,7 +243,7 @@ impl From<Error> for std::io::Error {
             Error::AccessDenied { .. } => ErrorKind::PermissionDenied,
             Error::Unavailable { .. } | Error::ProgramNotFound { .. } | Error::NoSuchUnit { .. } => ErrorKind::NotFound,
             Error::Unsupported { .. } => ErrorKind::Unsupported,
-            Error::Disconnected { .. } => ErrorKind::ConnectionReset,
+            Error::Disconnected { .. } | Error::Lost { .. } => ErrorKind::ConnectionReset,
             Error::Message { .. } => ErrorKind::InvalidData,
             Error::System { errno, .. } => std::io::Error::from(*errno).kind(),
             Error::Call { .. } | Error::Failed { .. } | Error::Job { .. } | Error::RuntimeGone | Error::NoRuntime => {

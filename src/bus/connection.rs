@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use bitflags::bitflags;
 use nix::errno::Errno;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use nix::time::{ClockId, clock_gettime};
 use sdrun_sys as sys;
 
@@ -54,6 +56,12 @@ impl Target {
     /// Whether there is no bus daemon between.
     pub fn is_direct(&self) -> bool {
         matches!(self, Target::Peer(_) | Target::Foreign(Foreign { direct: true, .. }))
+    }
+
+    /// Whether this says that there is nobody to connect to any more: a container that does not run.
+    pub fn is_gone(&self, error: &Error) -> bool {
+        let is_machine = matches!(self, Target::Machine(_) | Target::UserMachine(_));
+        is_machine && matches!(error, Error::System { errno: Errno::ENOENT | Errno::ENXIO | Errno::EHOSTDOWN, .. })
     }
 
     /// Whether the connection leads through a child process of libsystemd, for whose end closing it waits.
@@ -271,6 +279,13 @@ impl Bus {
         // SAFETY: the bus's own descriptor, which it closes only while it is processed.
         let fd = unsafe { BorrowedFd::borrow_raw(raw) };
         duplicate(fd)
+    }
+
+    /// The process at the other end of the socket: the manager itself where no bus daemon is between.
+    pub fn peer(&self) -> Option<u32> {
+        let socket = self.fd().ok()?;
+        let credentials = getsockopt(&socket, PeerCredentials).ok()?;
+        u32::try_from(credentials.pid()).ok().filter(|pid| *pid > 0)
     }
 
     /// What the descriptor is to be watched for.

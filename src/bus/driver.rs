@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 use futures::task::AtomicWaker;
 use tokio::io::Interest as Readiness;
 use tokio::io::unix::AsyncFd;
-use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use super::child::lost;
-use super::connection::{Bus, Interest, Parked, Step, Target, duplicate};
+use super::connecting::{Way, connect, reconnect};
+use super::connection::{Bus, Interest, Parked, Step, duplicate};
 use super::message::{Kind, Message};
 use super::watch::watch;
 use crate::error::{Error, Result};
@@ -47,14 +48,34 @@ pub(crate) trait Receiver: Sized + Send + 'static {
     fn reply(&mut self, ticket: Self::Ticket, reply: Result<&Message<'_>, Refusal<'_>>, cx: &mut Context<'_, Self>);
     /// A signal.
     fn signal(&mut self, message: Message<'_>, cx: &mut Context<'_, Self>);
-    /// The connection is gone, with it the replies to these calls. Nothing comes after this.
+    /// The connection is gone, with it the replies to these calls. Nothing comes after this, but for
+    /// [`resumed`](Receiver::resumed) where it is made again because somebody asks for it.
     fn lost(&mut self, error: &Error, outstanding: Vec<Self::Ticket>, after: &mut Self::After);
+    /// The connection is gone, and is about to be made again: nothing can be sent until then, and what is parked goes.
+    fn interrupted(&mut self, error: &Error, outstanding: Outstanding<Self::Ticket>, cx: &mut Context<'_, Self>) {
+        self.lost(error, outstanding.unsent.into_iter().chain(outstanding.unanswered).collect(), cx.after);
+    }
+    /// The connection is there again. Nothing of what was asked for on the one before it is known to this one.
+    fn resumed(&mut self, _cx: &mut Context<'_, Self>) {}
+    /// What is readable when it is sure that the connection cannot be made again.
+    fn guard(&self) -> Option<OwnedFd> {
+        None
+    }
     /// Whether the connection must stay open even when nobody holds a [`Link`] to it.
     fn is_obliged(&self) -> bool;
     /// When [`timer`](Receiver::timer) wants to be called.
     fn deadline(&self) -> Option<Instant>;
     /// The deadline has passed.
     fn timer(&mut self, now: Instant, cx: &mut Context<'_, Self>);
+}
+
+/// The calls that had no answer when the connection was lost.
+#[derive(Debug)]
+pub(crate) struct Outstanding<T> {
+    /// Those that were never sent.
+    pub unsent: Vec<T>,
+    /// Those that were sent, perhaps: nobody knows what became of them.
+    pub unanswered: Vec<T>,
 }
 
 /// An error reply: its D-Bus name and text.
@@ -126,9 +147,11 @@ impl<T> Calls<T> {
         self.unanswered.len() >= MOST_UNANSWERED || !self.queued.is_empty()
     }
 
-    fn drain(&mut self) -> Vec<T> {
-        let queued = self.queued.drain(..).filter_map(|(_, ticket)| ticket);
-        self.unanswered.drain().map(|(_, ticket)| ticket).chain(queued).collect()
+    fn drain(&mut self) -> Outstanding<T> {
+        Outstanding {
+            unsent: self.queued.drain(..).filter_map(|(_, ticket)| ticket).collect(),
+            unanswered: self.unanswered.drain().map(|(_, ticket)| ticket).collect(),
+        }
     }
 }
 
@@ -160,6 +183,8 @@ struct Shared<R: Receiver> {
     /// Wakes the driver: it has to write, to look at the deadline again, or to end.
     driver: AtomicWaker,
     nudged: AtomicBool,
+    /// Tells who waits for the connection that it has become another.
+    changed: Notify,
 }
 
 struct State<R: Receiver> {
@@ -174,6 +199,10 @@ struct State<R: Receiver> {
 
 enum Connection {
     Open(Bus),
+    /// It was lost, and is being made again.
+    Gap(Error),
+    /// It was lost, and is made again when somebody asks for it.
+    Away(Error),
     /// It is over, and the program that it led through is asked why. Whoever comes meanwhile gets what is known.
     Ending(Error),
     Lost(Error),
@@ -183,31 +212,29 @@ impl<R: Receiver> Link<R> {
     /// Connects, and spawns the driver on the current runtime.
     ///
     /// Cancel-safe: dropping the future closes the connection.
-    pub async fn open(target: Target, receiver: R) -> Result<Self> {
-        let (bus, fd) = connect(target).await?;
-        Ok(Self::drive(bus, fd, receiver))
+    pub async fn open(way: Way, receiver: R) -> Result<Self> {
+        let (bus, fd) = connect(&way).await?;
+        Ok(Self::drive(bus, fd, receiver, Some(way)))
     }
 
     /// The same on a connection that a test has made.
     #[cfg(test)]
     pub async fn over(bus: Bus, receiver: R) -> Result<Self> {
-        let (bus, fd) = handshake(bus).await?;
-        Ok(Self::drive(bus, fd, receiver))
+        let (bus, fd) = super::connecting::handshake(bus).await?;
+        Ok(Self::drive(bus, fd, receiver, None))
     }
 
-    fn drive(bus: Bus, fd: AsyncFd<OwnedFd>, receiver: R) -> Self {
+    fn drive(bus: Bus, fd: AsyncFd<OwnedFd>, receiver: R, way: Option<Way>) -> Self {
         let state =
             State { receiver, calls: Calls::default(), armed: None, kept: None, connection: Connection::Open(bus) };
-        let shared =
-            Arc::new(Shared { state: Mutex::new(state), driver: AtomicWaker::new(), nudged: AtomicBool::new(true) });
-        tokio::spawn(Driver {
-            shared: Arc::downgrade(&shared),
-            readable: fd,
-            writable: None,
-            timer: None,
-            ending: None,
-            after: R::After::default(),
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            driver: AtomicWaker::new(),
+            nudged: AtomicBool::new(true),
+            changed: Notify::new(),
         });
+        let after = R::After::default();
+        tokio::spawn(Driver { shared: Arc::downgrade(&shared), way, phase: Phase::reading(fd), after });
         Link { shared }
     }
 
@@ -215,14 +242,21 @@ impl<R: Receiver> Link<R> {
     ///
     /// # Errors
     ///
-    /// How the connection was lost, when it was; `act` is not run then.
+    /// How the connection was lost, when it was, be it about to be made again; `act` is not run then.
     pub fn with<T>(&self, act: impl FnOnce(&mut R, &mut Context<'_, R>) -> T) -> Result<T> {
+        self.act(self.shared.lock(), act)
+    }
+
+    fn act<T>(
+        &self,
+        mut state: MutexGuard<'_, State<R>>,
+        act: impl FnOnce(&mut R, &mut Context<'_, R>) -> T,
+    ) -> Result<T> {
         let mut after = R::After::default();
-        let mut state = self.shared.lock();
         let State { receiver, calls, armed, kept, connection } = &mut *state;
         let bus = match connection {
             Connection::Open(bus) => bus,
-            Connection::Ending(error) | Connection::Lost(error) => return Err(error.clone()),
+            other => return Err(other.error()),
         };
         let value = act(receiver, &mut Context { bus, after: &mut after, calls });
         self.shared.keep(receiver, kept);
@@ -242,9 +276,115 @@ impl<R: Receiver> Link<R> {
         Ok(value)
     }
 
-    /// Whether the connection was lost.
+    /// Runs `open` on the receiver as [`with`](Link::with) does or, while the connection is being made again, `gap`.
+    ///
+    /// # Errors
+    ///
+    /// How the connection was lost, when it was for good; neither is run then.
+    pub fn either<T>(
+        &self,
+        open: impl FnOnce(&mut R, &mut Context<'_, R>) -> T,
+        gap: impl FnOnce(&mut R, &mut R::After) -> T,
+    ) -> Result<T> {
+        let mut state = self.shared.lock();
+        let State { receiver, kept, connection: Connection::Gap(_), .. } = &mut *state else {
+            return self.act(state, open);
+        };
+        let mut after = R::After::default();
+        let value = gap(receiver, &mut after);
+        self.shared.keep(receiver, kept);
+        drop(state);
+        after.run();
+        Ok(value)
+    }
+
+    /// Waits until the connection is there, if it is being made again. One that could not be is tried to be made once
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// How the connection was lost.
+    pub async fn ready(&self) -> Result<()> {
+        let mut asked = false;
+        loop {
+            let mut changed = pin!(self.shared.changed.notified());
+            changed.as_mut().enable();
+            if self.look(&mut asked)? {
+                return Ok(());
+            }
+            changed.await;
+        }
+    }
+
+    /// Whether the connection is there. One that is away is `asked` for, once.
+    fn look(&self, asked: &mut bool) -> Result<bool> {
+        let mut state = self.shared.lock();
+        match &state.connection {
+            Connection::Open(_) => Ok(true),
+            Connection::Gap(_) => Ok(false),
+            Connection::Away(error) if !*asked => {
+                *asked = true;
+                state.connection = Connection::Gap(error.clone());
+                drop(state);
+                self.shared.nudge();
+                Ok(false)
+            }
+            other => Err(other.error()),
+        }
+    }
+
+    /// The same as [`with`](Link::with), once the connection is there.
+    pub async fn with_ready<T>(&self, act: impl FnOnce(&mut R, &mut Context<'_, R>) -> T) -> Result<T> {
+        let mut act = Some(act);
+        loop {
+            self.ready().await?;
+            let done = self.with(|receiver, cx| act.take().map(|act| act(receiver, cx)));
+            if let Ok(Some(value)) = done {
+                return Ok(value);
+            }
+        }
+    }
+
+    /// Whether the connection was lost for good.
     pub fn is_lost(&self) -> bool {
-        !matches!(self.shared.lock().connection, Connection::Open(_))
+        matches!(self.shared.lock().connection, Connection::Ending(_) | Connection::Lost(_))
+    }
+
+    /// The same connection, for who must not keep it open.
+    pub fn downgrade(&self) -> WeakLink<R> {
+        WeakLink(Arc::downgrade(&self.shared))
+    }
+}
+
+/// A [`Link`] that does not keep the connection open.
+pub(crate) struct WeakLink<R: Receiver>(Weak<Shared<R>>);
+
+impl<R: Receiver> WeakLink<R> {
+    pub fn upgrade(&self) -> Option<Link<R>> {
+        self.0.upgrade().map(|shared| Link { shared })
+    }
+}
+
+impl<R: Receiver> Clone for WeakLink<R> {
+    fn clone(&self) -> Self {
+        WeakLink(self.0.clone())
+    }
+}
+
+impl<R: Receiver> fmt::Debug for WeakLink<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakLink").finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// How it was lost. One that is open was not: it is about to be closed.
+    fn error(&self) -> Error {
+        match self {
+            Connection::Open(_) => Error::RuntimeGone,
+            Connection::Gap(error) | Connection::Away(error) => error.clone(),
+            Connection::Ending(error) | Connection::Lost(error) => error.clone(),
+        }
     }
 }
 
@@ -327,12 +467,63 @@ impl<R: Receiver> Shared<R> {
             return;
         }
         tracing::debug!(%error, "connection to the service manager lost");
-        let State { receiver, calls, connection, kept, .. } = &mut *state;
-        *kept = None;
-        receiver.lost(&error, calls.drain(), after);
-        let connection = std::mem::replace(connection, Connection::Lost(error));
+        self.leave(&mut state, &error, after);
+        let connection = std::mem::replace(&mut state.connection, Connection::Lost(error));
         drop(state);
         drop(connection);
+        self.changed.notify_waiters();
+    }
+
+    fn leave(&self, state: &mut State<R>, error: &Error, after: &mut R::After) {
+        let State { receiver, calls, kept, .. } = state;
+        *kept = None;
+        let Outstanding { unsent, unanswered } = calls.drain();
+        receiver.lost(error, unanswered.into_iter().chain(unsent).collect(), after);
+    }
+
+    /// The connection is lost, and is to be made again: what speaks against that.
+    fn interrupt(self: &Arc<Self>, error: Error, after: &mut R::After) -> Option<OwnedFd> {
+        let mut state = self.lock();
+        let State { receiver, calls, armed, kept, connection } = &mut *state;
+        let Connection::Open(bus) = connection else { return None };
+        tracing::debug!(%error, "connection to the service manager lost, making it again");
+        let outstanding = calls.drain();
+        receiver.interrupted(&error, outstanding, &mut Context { bus, after, calls });
+        calls.drain();
+        *armed = None;
+        self.keep(receiver, kept);
+        let guard = receiver.guard();
+        let connection = std::mem::replace(connection, Connection::Gap(error));
+        drop(state);
+        drop(connection);
+        guard
+    }
+
+    /// The connection is there again.
+    fn resume(self: &Arc<Self>, bus: Bus, after: &mut R::After) {
+        let mut state = self.lock();
+        let State { receiver, calls, kept, connection, .. } = &mut *state;
+        tracing::debug!("connected to the service manager again");
+        receiver.resumed(&mut Context { bus: &bus, after, calls });
+        self.keep(receiver, kept);
+        *connection = Connection::Open(bus);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// The connection could not be made again. It is once more tried when somebody asks for it.
+    fn stay_away(&self, error: Error, after: &mut R::After) {
+        let mut state = self.lock();
+        tracing::debug!(%error, "connection to the service manager not made again");
+        self.leave(&mut state, &error, after);
+        state.connection = Connection::Away(error);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Whether somebody asks for the connection.
+    fn is_asked_for(&self) -> bool {
+        matches!(self.lock().connection, Connection::Gap(_))
     }
 }
 
@@ -389,16 +580,50 @@ enum Turn {
     Over,
 }
 
-/// The task that reads a connection. It holds no strong reference while it waits.
+/// The task that reads a connection, and makes it again. It holds no strong reference while it waits.
 struct Driver<R: Receiver> {
     shared: Weak<Shared<R>>,
+    /// How the connection is made again.
+    way: Option<Way>,
+    phase: Phase,
+    after: R::After,
+}
+
+/// What a driver is at.
+enum Phase {
+    Reading(Reading),
+    /// Finds out why the connection is over.
+    Ending(Pin<Box<dyn Future<Output = Error> + Send>>),
+    /// Makes it again.
+    Returning(Pin<Box<dyn Future<Output = Result<Connected>> + Send>>),
+    /// Waits until somebody asks for the connection.
+    Away,
+}
+
+type Connected = (Bus, AsyncFd<OwnedFd>);
+
+/// What a connection is awaited with.
+struct Reading {
     readable: AsyncFd<OwnedFd>,
     /// Present while sd-bus has something unwritten.
     writable: Option<AsyncFd<OwnedFd>>,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
-    /// Finds out why the connection is over.
-    ending: Option<Pin<Box<dyn Future<Output = Error> + Send>>>,
-    after: R::After,
+}
+
+/// How reading has ended.
+enum Over {
+    /// The connection broke.
+    Broken(Error),
+    /// Nothing can be waited for any more.
+    Failed(Error),
+    /// The connection was lost before.
+    Known,
+}
+
+impl Phase {
+    fn reading(readable: AsyncFd<OwnedFd>) -> Self {
+        Phase::Reading(Reading { readable, writable: None, timer: None })
+    }
 }
 
 // Nothing in it is pinned but what is in a box of its own.
@@ -408,19 +633,74 @@ impl<R: Receiver> Future for Driver<R> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<()> {
-        let Driver { shared, readable, writable, timer, ending, after } = &mut *self;
+        let Driver { shared, way, phase, after } = &mut *self;
         let Some(shared) = shared.upgrade() else { return Poll::Ready(()) };
         shared.driver.register(cx.waker());
         loop {
-            if let Some(ending) = ending {
-                let error = ready!(ending.as_mut().poll(cx));
-                return Self::end(&shared, error, after);
+            match phase {
+                Phase::Reading(reading) => match ready!(reading.poll(&shared, after, cx)) {
+                    Over::Broken(error) => {
+                        let patience = way.as_ref().and_then(|way| Some((way.clone(), way.patience?)));
+                        match (shared.close(disconnected(&error)), patience) {
+                            (Ok(asking), _) => *phase = Phase::Ending(Box::pin(asking)),
+                            (Err(error), None) => return Self::end(&shared, error, after),
+                            (Err(error), Some((way, patience))) => {
+                                let guard = shared.interrupt(error, after);
+                                after.run();
+                                *phase = Phase::Returning(Box::pin(reconnect(way, patience, false, guard)));
+                            }
+                        }
+                    }
+                    Over::Failed(error) => return Self::end(&shared, error, after),
+                    Over::Known => return Poll::Ready(()),
+                },
+                Phase::Ending(ending) => {
+                    let error = ready!(ending.as_mut().poll(cx));
+                    return Self::end(&shared, error, after);
+                }
+                Phase::Returning(returning) => {
+                    *phase = match ready!(returning.as_mut().poll(cx)) {
+                        Ok((bus, fd)) => {
+                            shared.resume(bus, after);
+                            shared.nudged.store(true, Ordering::Release);
+                            Phase::reading(fd)
+                        }
+                        Err(error @ (Error::RuntimeGone | Error::NoRuntime)) => {
+                            return Self::end(&shared, error, after);
+                        }
+                        Err(error) => {
+                            shared.stay_away(error, after);
+                            Phase::Away
+                        }
+                    };
+                    after.run();
+                }
+                Phase::Away => match way.as_ref().and_then(|way| Some((way, way.patience?))) {
+                    Some((way, patience)) if shared.is_asked_for() => {
+                        *phase = Phase::Returning(Box::pin(reconnect(way.clone(), patience, true, None)));
+                    }
+                    _ => return Poll::Pending,
+                },
             }
+        }
+    }
+}
+
+impl Reading {
+    /// Reads until the connection is over.
+    fn poll<R: Receiver>(
+        &mut self,
+        shared: &Arc<Shared<R>>,
+        after: &mut R::After,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Over> {
+        let Reading { readable, writable, timer } = self;
+        loop {
             // The guard comes before reading and is cleared only after sd-bus has seen EAGAIN: what arrives
             // between the two sets it again.
             let ready = match readable.poll_read_ready(cx) {
                 Poll::Ready(Ok(guard)) => Some(guard),
-                Poll::Ready(Err(_)) => return Self::end(&shared, Error::RuntimeGone, after),
+                Poll::Ready(Err(_)) => return Poll::Ready(Over::Failed(Error::RuntimeGone)),
                 Poll::Pending => None,
             };
             let can_write = match writable.as_ref().map(|fd| fd.poll_write_ready(cx)) {
@@ -428,7 +708,7 @@ impl<R: Receiver> Future for Driver<R> {
                     guard.clear_ready();
                     true
                 }
-                Some(Poll::Ready(Err(_))) => return Self::end(&shared, Error::RuntimeGone, after),
+                Some(Poll::Ready(Err(_))) => return Poll::Ready(Over::Failed(Error::RuntimeGone)),
                 Some(Poll::Pending) | None => false,
             };
             let due = timer.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
@@ -454,7 +734,7 @@ impl<R: Receiver> Future for Driver<R> {
                     }
                     if write != writable.is_some() {
                         *writable = match write.then(|| watch_too(readable, Readiness::WRITABLE)) {
-                            Some(Err(error)) => return Self::end(&shared, error, after),
+                            Some(Err(error)) => return Poll::Ready(Over::Failed(error)),
                             Some(Ok(fd)) => Some(fd),
                             None => None,
                         };
@@ -463,11 +743,8 @@ impl<R: Receiver> Future for Driver<R> {
                         *timer = until.map(|at| (at, Box::pin(tokio::time::sleep_until(at.into()))));
                     }
                 }
-                Turn::Lost(error) => match shared.close(disconnected(&error)) {
-                    Ok(asking) => *ending = Some(Box::pin(asking)),
-                    Err(error) => return Self::end(&shared, error, after),
-                },
-                Turn::Over => return Poll::Ready(()),
+                Turn::Lost(error) => return Poll::Ready(Over::Broken(error)),
+                Turn::Over => return Poll::Ready(Over::Known),
             }
         }
     }
@@ -493,81 +770,6 @@ impl<R: Receiver> Drop for Driver<R> {
 
 fn disconnected(error: &Error) -> Error {
     Error::Disconnected { reason: lost(error).into() }
-}
-
-/// Opens a connection and sees it through its handshake.
-async fn connect(target: Target) -> Result<(Bus, AsyncFd<OwnedFd>)> {
-    let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
-    let bus = if target.blocks() {
-        runtime.spawn_blocking(move || Bus::open(&target)).await.map_err(|_| Error::RuntimeGone)??
-    } else {
-        Bus::open(&target)?
-    };
-    handshake(bus).await
-}
-
-async fn handshake(mut bus: Bus) -> Result<(Bus, AsyncFd<OwnedFd>)> {
-    let failed = match shake_hands(&mut bus).await {
-        Ok(fd) => {
-            bus.establish();
-            return Ok((bus, fd));
-        }
-        Err(error) => error,
-    };
-    let program = bus.take_program();
-    drop(bus);
-    match program {
-        Some(program) if !matches!(failed, Error::RuntimeGone) => Err(program.end(failed).await),
-        _ => Err(failed),
-    }
-}
-
-async fn shake_hands(bus: &mut Bus) -> Result<AsyncFd<OwnedFd>> {
-    loop {
-        let (interest, timeout) = match advance(bus)? {
-            Progress::Ready => return watch(bus.fd()?, Readiness::READABLE),
-            Progress::Wait(interest, timeout) => (interest, timeout),
-        };
-        // The descriptor may be another one each time, while sd-bus goes through the addresses.
-        let mut readiness = Readiness::READABLE;
-        if interest.contains(Interest::WRITABLE) {
-            readiness |= Readiness::WRITABLE;
-        }
-        let fd = watch(bus.fd()?, readiness)?;
-        let ready = std::future::poll_fn(|cx| {
-            if interest.contains(Interest::WRITABLE) {
-                if let Poll::Ready(ready) = fd.poll_write_ready(cx) {
-                    return Poll::Ready(ready.map(drop));
-                }
-            }
-            Poll::Ready(ready!(fd.poll_read_ready(cx)).map(drop))
-        });
-        match timeout {
-            Some(timeout) => tokio::time::timeout(timeout, ready).await.unwrap_or(Ok(())),
-            None => ready.await,
-        }
-        .map_err(|_| Error::RuntimeGone)?;
-    }
-}
-
-enum Progress {
-    Ready,
-    Wait(Interest, Option<Duration>),
-}
-
-/// Carries the handshake on as far as it goes without waiting.
-fn advance(bus: &Bus) -> Result<Progress> {
-    loop {
-        if bus.is_ready()? {
-            return Ok(Progress::Ready);
-        }
-        if matches!(bus.process()?, Step::Idle) {
-            match bus.timeout()? {
-                Some(Duration::ZERO) => continue,
-                timeout => return Ok(Progress::Wait(bus.interest()?, timeout)),
-            }
-        }
-    }
 }
 
 /// The same descriptor for something else; the runtime takes none twice.

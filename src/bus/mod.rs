@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 mod child;
+mod connecting;
 mod connection;
 mod driver;
 mod foreign;
@@ -17,8 +18,9 @@ mod value;
 mod watch;
 
 pub(crate) use child::{NO_DBUS, Program, SILENT, TIMED_OUT};
+pub(crate) use connecting::{ENDED, Way};
 pub(crate) use connection::{Bus, Parked, Target};
-pub(crate) use driver::{After, Context, Link, Receiver, Refusal};
+pub(crate) use driver::{After, Context, Link, Outstanding, Receiver, Refusal, WeakLink};
 pub(crate) use foreign::Foreign;
 pub(crate) use message::{Container, Message, Took};
 pub use signature::Signature;

@@ -357,6 +357,7 @@ impl Command {
                     pace: self.pace(),
                     restarts: self.restarts(),
                     usage: self.service.usage,
+                    durable: self.service.durable,
                     mode: self.service.job_mode,
                 },
                 |message| ready.append_to(message),

@@ -24,6 +24,26 @@ impl Command {
         self.service.usage = usage;
         self
     }
+
+    /// Has the unit be kept loaded past its end until the handle has its exit, so that nothing is lost of it whatever goes
+    /// away and comes back meanwhile: the bus daemon, systemd that executes itself anew, the connection. Without it a unit
+    /// that ends in such a gap is unloaded at once; the journal then knows its failure, but of a success not the status, and
+    /// of a user's unit not even that it was one ([`Exit::from_journal`](crate::Exit::from_journal),
+    /// [`Error::Lost`](crate::Error::Lost)). It also makes the start exact: where systemd's answer to it is lost, it shows
+    /// whether the unit was started, and one that was not is started then.
+    ///
+    /// This costs an empty slice (`sdrunkeep….slice`, `After=` the unit) beside the unit, from before its start until its
+    /// exit was told: two more jobs of the manager, about two times the time of a start. Should this process end
+    /// meanwhile, the slice stays, and the unit's name stays taken, until someone stops the slice (`systemctl stop
+    /// 'sdrunkeep*.slice'`). Since which systemd: all.
+    ///
+    /// # Errors
+    ///
+    /// A start fails where the slice cannot be started.
+    pub fn durable(&mut self, durable: bool) -> &mut Self {
+        self.service.durable = durable;
+        self
+    }
 }
 
 /// Turns on what is counted, where what was used is to be said.

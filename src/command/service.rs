@@ -15,6 +15,7 @@ pub(super) struct Service {
     pub name: Option<String>,
     pub collect: bool,
     pub usage: bool,
+    pub durable: bool,
     pub job_mode: JobMode,
     pub kind: Option<ServiceType>,
     pub exit_type: Option<ExitType>,

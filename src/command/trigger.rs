@@ -83,7 +83,7 @@ impl Parts {
         let tracked = Arc::new(Tracked::new(name::with_other_suffix(&service, suffix)));
         let unit = Unit::new(tracked.clone(), Arc::new(OnceLock::from(manager.clone())));
         let fill = |message: &mut Message<'_>| self.append_described_to(message, &service, &properties);
-        let how = Start { pace: Pace::Quick, restarts: false, usage: false, mode };
+        let how = Start { pace: Pace::Quick, restarts: false, usage: false, durable: false, mode };
         manager.start(&tracked, how, fill, |_| Ok(())).await?;
         Ok(unit)
     }
@@ -115,7 +115,8 @@ impl Parts {
             })?;
             ready.append_auxiliary_to(message)
         };
-        let how = Start { pace: Pace::Quick, restarts: false, usage: false, mode: command.service.job_mode };
+        let how =
+            Start { pace: Pace::Quick, restarts: false, usage: false, durable: false, mode: command.service.job_mode };
         let triggers = Triggers { service: &service, restarts: command.restarts(), runs: &runs };
         manager.start_triggering(&tracked, how, (fill, fill_auxiliary), Some(triggers)).await?;
         Ok(trigger)
@@ -158,6 +159,9 @@ impl Command {
         }
         if self.extra.known().any(|(_, value)| value.descriptors() > 0) {
             return refuse("descriptors", "systemd keeps none for later runs");
+        }
+        if self.service.durable {
+            return refuse("durable", "a run that is kept would keep the next one from being started");
         }
         if self.service.usage {
             return refuse("usage", "what a run has used cannot be read between it and the next");

@@ -1,6 +1,7 @@
 //! A unit's log, as a stream (`sd-journal(3)`).
 
 mod entry;
+mod hindsight;
 mod origin;
 mod reader;
 mod sync;
@@ -17,6 +18,7 @@ use futures::{FutureExt, Stream, StreamExt, stream};
 use tokio::sync::watch;
 
 pub use entry::{Entry, Priority};
+pub(crate) use hindsight::{Question, Remembered, hindsight};
 pub(crate) use reader::Journals;
 
 use crate::bus::Value;

@@ -9,6 +9,7 @@ use super::jobs::Places;
 use super::tickets::Obligation;
 use crate::error::Result;
 use crate::unit::machine::JobResult;
+use crate::unit::name::label;
 
 /// A job that was asked for: the unit's label, and a number of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +38,25 @@ pub(super) struct Awaited {
 #[derive(Debug)]
 struct Waiter {
     number: u64,
+    unit: Box<str>,
+    /// The method that was called.
+    method: &'static str,
     /// Known from the reply on.
     job: Option<u32>,
     /// Jobs of the unit that were removed before that: ours may be among them.
     removed: Vec<(u32, JobResult)>,
     told: Told,
     places: Places,
+}
+
+/// A job that was asked for, and that the manager has.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub id: JobId,
+    pub unit: Box<str>,
+    /// The method that was called.
+    pub method: &'static str,
+    pub job: u32,
 }
 
 /// A job that is over, or was refused.
@@ -66,10 +80,11 @@ impl Awaited {
     }
 
     /// A job is asked for.
-    pub fn ask(&mut self, label: String, told: Told, places: Places) -> JobId {
+    pub fn ask(&mut self, unit: &str, method: &'static str, told: Told, places: Places) -> JobId {
         self.next += 1;
-        let waiter = Waiter { number: self.next, job: None, removed: Vec::new(), told, places };
-        let label: Box<str> = label.into();
+        let (number, unit_name) = (self.next, unit.into());
+        let waiter = Waiter { number, unit: unit_name, method, job: None, removed: Vec::new(), told, places };
+        let label: Box<str> = label(unit).into();
         self.units.entry(label.clone()).or_insert_with(|| Vec::with_capacity(1)).push(waiter);
         JobId { label, number: self.next }
     }
@@ -95,6 +110,11 @@ impl Awaited {
         Some(Settled { told, places, result })
     }
 
+    /// What was to be stopped is not there any more.
+    pub fn gone(&mut self, id: &JobId) -> Option<Settled> {
+        self.take(id).map(|(_, told, places)| Settled { told, places, result: Ok(JobResult::Done) })
+    }
+
     /// A job of the unit is over.
     pub fn removed(&mut self, label: &str, job: u32, result: &JobResult) -> Vec<Settled> {
         let Some(waiters) = self.units.get_mut(label) else { return Vec::new() };
@@ -118,6 +138,46 @@ impl Awaited {
         settled
     }
 
+    /// The jobs that are in flight. Signals of their ends may have been lost.
+    pub fn in_flight(&self) -> Vec<InFlight> {
+        let all = self.units.iter().flat_map(|(label, waiters)| waiters.iter().map(move |waiter| (label, waiter)));
+        let known = all.filter_map(|(label, waiter)| {
+            Some(InFlight {
+                id: JobId { label: label.clone(), number: waiter.number },
+                unit: waiter.unit.clone(),
+                method: waiter.method,
+                job: waiter.job?,
+            })
+        });
+        known.collect()
+    }
+
+    /// The job is asked for once more: it will be another one.
+    pub fn ask_again(&mut self, id: &JobId) {
+        let waiters = self.units.get_mut(&id.label).map_or(&mut [][..], Vec::as_mut_slice);
+        if let Some(waiter) = waiters.iter_mut().find(|waiter| waiter.number == id.number) {
+            waiter.job = None;
+            waiter.removed.clear();
+        }
+    }
+
+    /// Whether it is our own slice that is to be stopped by this.
+    pub fn is_of_keeper(&self, id: &JobId) -> bool {
+        let waiters = self.units.get(&id.label).map_or(&[][..], Vec::as_slice);
+        waiters.iter().any(|waiter| waiter.number == id.number && matches!(waiter.told, Told::Keeper { .. }))
+    }
+
+    /// Takes this one out.
+    pub fn take(&mut self, id: &JobId) -> Option<(Box<str>, Told, Places)> {
+        let waiters = self.units.get_mut(&id.label)?;
+        let at = waiters.iter().position(|waiter| waiter.number == id.number)?;
+        let Waiter { unit, told, places, .. } = waiters.swap_remove(at);
+        if waiters.is_empty() {
+            self.units.remove(&id.label);
+        }
+        Some((unit, told, places))
+    }
+
     /// Takes all of them out: none will be heard of any more.
     pub fn drain(&mut self) -> Vec<(Told, Places)> {
         self.units.drain().flat_map(|(_, waiters)| waiters).map(|waiter| (waiter.told, waiter.places)).collect()
@@ -131,7 +191,7 @@ mod tests {
 
     fn ask(awaited: &mut Awaited) -> (JobId, oneshot::Receiver<Result<JobResult>>) {
         let (told, answer) = oneshot::channel();
-        (awaited.ask("a".into(), Told::Future(told), Places::default()), answer)
+        (awaited.ask("a", "StopUnit", Told::Future(told), Places::default()), answer)
     }
 
     #[test]

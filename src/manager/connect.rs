@@ -73,6 +73,16 @@ impl Scope {
         }
     }
 
+    /// Whose manager it is, where it logs to the journal of this host: a user's, or the system's. Of an address nobody
+    /// knows.
+    pub fn owner(&self) -> Option<Option<u32>> {
+        match self {
+            Scope::System => Some(None),
+            Scope::User => Some(Some(nix::unistd::geteuid().as_raw())),
+            _ => None,
+        }
+    }
+
     /// Whether it is a user's manager, as far as that can be told.
     pub fn is_user(&self) -> bool {
         match self {

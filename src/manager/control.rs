@@ -18,14 +18,14 @@ impl Manager {
     pub(crate) async fn job(&self, job: Job, unit: &str) -> Result<()> {
         let admission = self.inner.jobs.admit_control().await;
         let (told, answer) = oneshot::channel();
-        let sent = self.inner.link.with(|registry, cx| {
+        let sent = self.inner.link.with_ready(|registry, cx| {
             let fill = |message: &mut Message<'_>| {
                 message.append_str(unit)?;
                 message.append_str("replace")
             };
             registry.order(job.method(), unit, (Told::Future(told), admission.keep()), fill, cx)
         });
-        sent??;
+        sent.await??;
         match answer.await.unwrap_or_else(|_| Err(self.how_lost()))? {
             JobResult::Done => Ok(()),
             result => Err(Error::Job { unit: unit.into(), job: job.verb(), result: result.as_str().into() }),

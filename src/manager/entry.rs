@@ -6,9 +6,10 @@ use std::task::Waker;
 
 use super::calls::{get_all, manager_call, unit_path};
 use super::jobs::{Jobs, Places};
+use super::recovery::{Doubt, Looked};
 use super::registry::Registry;
 use super::signals::{self, Details};
-use super::tickets::{Obligation, Ticket};
+use super::tickets::{Given, Obligation, Ticket};
 use super::triggers::Before;
 use crate::bus::{Context, Message, Parked};
 use crate::error::{Error, Result};
@@ -38,12 +39,16 @@ pub(super) struct Entry {
     before: Option<Box<Before>>,
     /// What keeps the unit loaded past its end.
     held: Option<Box<Held>>,
+    /// Signals may have been lost, and what became of it meanwhile is still to be found out.
+    pub doubt: Option<Box<Doubt>>,
 }
 
-/// A unit that is kept loaded past its end, so that what it used can be read.
+/// A unit that is kept loaded past its end.
 #[derive(Debug)]
 struct Held {
     hold: Hold,
+    /// So that what it used can be read.
+    usage: bool,
     /// It has ended, and was asked what it used.
     exit: Option<Exit>,
 }
@@ -107,12 +112,13 @@ impl Entry {
             adoption: None,
             before: None,
             held: None,
+            doubt: None,
         }
     }
 
-    /// Of a unit that is kept loaded past its end.
-    pub fn hold(mut self, hold: Hold) -> Self {
-        self.held = Some(Box::new(Held { hold, exit: None }));
+    /// Of a unit that is kept loaded past its end, so that what it used can be read or for other reasons.
+    pub fn hold(mut self, hold: Hold, usage: bool) -> Self {
+        self.held = Some(Box::new(Held { hold, usage, exit: None }));
         self
     }
 
@@ -173,7 +179,7 @@ impl Entry {
         jobs: &Arc<Jobs>,
         cx: &mut Context<'_, Registry>,
     ) -> (Fate, Option<Box<str>>) {
-        let Some(Held { hold, exit: Some(mut exit) }) = self.held.take().map(|held| *held) else {
+        let Some(Held { hold, exit: Some(mut exit), .. }) = self.held.take().map(|held| *held) else {
             return (Fate::Keep, None);
         };
         exit.usage = usage;
@@ -337,7 +343,7 @@ impl Entry {
         let sent = manager_call(cx, destination, c"StopUnit").and_then(|mut message| {
             message.append_str(self.tracked.name())?;
             message.append_str("replace")?;
-            cx.call(message, Ticket::Undo(obligation))
+            cx.call(message, Ticket::Undo(Given::of(&self.tracked), obligation))
         });
         match sent {
             Ok(()) => tracing::debug!(unit = self.tracked.name(), "stopping a unit whose start was given up"),
@@ -354,7 +360,10 @@ impl Entry {
         jobs: &Arc<Jobs>,
         cx: &mut Context<'_, Registry>,
     ) -> Fate {
-        if let (Some(before), Event::Unit(state) | Event::Adopted { state, .. }) = (&self.before, &mut event) {
+        if self.doubt.as_ref().is_some_and(|doubt| doubt.journal.is_some()) {
+            return Fate::Keep; // it is gone: this is about another one
+        }
+        if let (Some(before), Some(state)) = (&self.before, event.state_mut()) {
             before.take_out_of(state, details);
         }
         if let (Event::Unit(state), Some(details), true) = (&event, details, self.is_adopting()) {
@@ -373,10 +382,14 @@ impl Entry {
             }
             event = Event::Adopted { state: state.clone(), activated: details.activated };
         }
-        let accepted = matches!(event, Event::Accepted { .. });
-        let adopted = matches!(event, Event::Adopted { .. });
-        let unit_signal = matches!(event, Event::Unit(_));
-        if let Event::Unit(state) | Event::Adopted { state, .. } = &event {
+        let found = matches!(event, Event::Found { .. });
+        let accepted = matches!(event, Event::Accepted { .. }) || found;
+        let adopted = matches!(event, Event::Adopted { .. }) || found;
+        let unit_signal = matches!(event, Event::Unit(_)) || found;
+        if let (Some(doubt), true) = (&mut self.doubt, unit_signal) {
+            doubt.heard = true;
+        }
+        if let Some(state) = event.state_mut() {
             if adopted || !self.machine.is_unknown() {
                 if let Some(id) = state.invocation_id {
                     self.tracked.set_invocation_id(id);
@@ -390,6 +403,28 @@ impl Entry {
             self.tracked.accepted(&mut cx.after.wakers);
         }
         let verdict = self.machine.apply(event);
+        self.act_on(verdict, (accepted, unit_signal), destination, jobs, cx)
+    }
+
+    /// The unit is not loaded any more, and all that its last signals have said was heard: whether that was its end.
+    pub fn vanish(&mut self, destination: Option<&CStr>, jobs: &Arc<Jobs>, cx: &mut Context<'_, Registry>) -> bool {
+        match self.machine.vanish() {
+            Verdict::Ended => {
+                self.act_on(Verdict::Ended, (false, true), destination, jobs, cx);
+                true
+            }
+            Verdict::Wait | Verdict::Ask { .. } => false,
+        }
+    }
+
+    fn act_on(
+        &mut self,
+        verdict: Verdict,
+        (accepted, unit_signal): (bool, bool),
+        destination: Option<&CStr>,
+        jobs: &Arc<Jobs>,
+        cx: &mut Context<'_, Registry>,
+    ) -> Fate {
         if accepted {
             let places = self.places.take_accepted();
             cx.after.give_back(jobs, places);
@@ -414,7 +449,7 @@ impl Entry {
                 }
                 if !self.over {
                     let end = self.exit(cx);
-                    if let (Ok(exit), Some(mut held)) = (&end, self.held.take()) {
+                    if let (Ok(exit), Some(mut held)) = (&end, self.held.take_if(|held| held.usage)) {
                         let asked = self.ask_usage(&held.hold, destination, cx);
                         held.exit = asked.is_ok().then(|| exit.clone());
                         self.held = Some(held);
@@ -483,6 +518,123 @@ impl Entry {
         Ok(state)
     }
 
+    /// The connection is about to go, with all that is parked on it and with the references that it has.
+    pub fn interrupted(&mut self, jobs: &Arc<Jobs>, cx: &mut Context<'_, Registry>) -> Fate {
+        if let Kept::Signal(parked) = std::mem::take(&mut self.service) {
+            let read = cx.bus.unpark(parked).and_then(|message| signals::service_state(&message).ok());
+            if let Some(state) = read {
+                self.keep_service_state(state, cx);
+            }
+        }
+        if self.held.as_ref().is_some_and(|held| matches!(held.hold, Hold::Reference(_))) {
+            if self.held.as_ref().is_some_and(|held| held.exit.is_some()) {
+                return self.used(None, jobs, cx).0;
+            }
+            if let Some(Hold::Reference(places)) = self.held.take().map(|held| held.hold) {
+                cx.after.give_back(jobs, places);
+            }
+        }
+        Fate::Keep
+    }
+
+    /// Whether it has ended, and is yet to be asked what it used.
+    pub fn awaits_usage(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.exit.is_some())
+    }
+
+    /// Asks once more what it used.
+    pub fn ask_usage_again(&self, destination: Option<&CStr>, cx: &mut Context<'_, Registry>) {
+        if let Some(held) = &self.held {
+            // Where that fails the connection is gone, and what follows from that follows.
+            let _ = self.ask_usage(&held.hold, destination, cx);
+        }
+    }
+
+    /// Whether it would be loaded still, if it ever was.
+    pub fn is_kept(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| matches!(held.hold, Hold::Keeper(_)))
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether it is one run of several.
+    pub fn is_run(&self) -> bool {
+        self.before.is_some()
+    }
+
+    /// Whether systemd may start it again after its end.
+    pub fn restarts(&self) -> bool {
+        self.machine.restarts()
+    }
+
+    /// See [`Machine::left`].
+    pub fn left(&self) -> Option<(u64, u64)> {
+        self.machine.left()
+    }
+
+    /// Its start job is over in any case.
+    pub fn give_back_places(&mut self, jobs: &Arc<Jobs>, cx: &mut Context<'_, Registry>) {
+        cx.after.give_back(jobs, std::mem::take(&mut self.places));
+    }
+
+    /// What became of it cannot be known, or is known from elsewhere.
+    pub fn conclude(&mut self, end: Result<Exit>, cx: &mut Context<'_, Registry>) -> Fate {
+        self.tracked.finish(end, &mut cx.after.wakers);
+        Fate::Remove
+    }
+
+    /// The start is waited for no more while nothing can be sent: it is undone later.
+    pub fn give_up_later(&mut self, obligation: Obligation) {
+        self.given_up = Some(obligation);
+    }
+
+    /// Its state when it was looked up, to the end of which `again` was looked a second time.
+    pub fn looked(
+        &mut self,
+        (state, details): (UnitState, Details),
+        again: bool,
+        destination: Option<&CStr>,
+        jobs: &Arc<Jobs>,
+        cx: &mut Context<'_, Registry>,
+    ) -> Looked {
+        let Some(doubt) = &mut self.doubt else { return Looked::Done(Fate::Keep) };
+        let over = state.active.is_over();
+        let untouched = details.not_found || (state.is_pristine() && details.condition_checked == 0);
+        if over && state.job == 0 && untouched {
+            return Looked::Gone;
+        }
+        if doubt.start {
+            // What ran before this was asked for, and is about to run no other time, is somebody else's.
+            if state.job == 0 && details.began < self.tracked.since() {
+                return Looked::Other;
+            }
+        } else if let (Some(ours), Some(its)) = (self.tracked.invocation_id(), state.invocation_id) {
+            if ours != its && !self.machine.restarts() {
+                return Looked::Gone;
+            }
+        }
+        if (over || state.remains()) && has_result(self.tracked.name()) {
+            if !again {
+                return Looked::AtEnd;
+            }
+            if let Some(service) = doubt.service.take() {
+                self.keep_service_state(service, cx);
+            }
+        }
+        self.doubt = None;
+        let found = Event::Found { state, activated: details.activated };
+        Looked::Done(self.apply(found, Some(&details), destination, jobs, cx))
+    }
+
+    /// Begins anew to learn what an adopted unit is: the answers were lost.
+    pub fn adopt_again(&mut self) {
+        if let Some(adoption) = &mut self.adoption {
+            **adoption = Adoption { unit: None, awaits_service: has_result(self.tracked.name()) };
+        }
+    }
+
     /// Gives back what the entry holds; the slice that need not keep the unit any more.
     pub fn discard(
         mut self,
@@ -496,7 +648,7 @@ impl Entry {
         self.tracked.close(None, &mut cx.after.wakers);
         match *self.held.take()? {
             // Where it is being read, letting go of it is on its way.
-            Held { hold: Hold::Reference(_), exit: None } => {
+            Held { hold: Hold::Reference(_), exit: None, .. } => {
                 self.unreference(destination, cx);
                 None
             }

@@ -10,7 +10,7 @@ use super::awaited::Told;
 use super::calls::{MANAGER_INTERFACE, MANAGER_PATH, Method};
 use super::entry::Hold;
 use crate::bus::{Container, Message, Value};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manager::Pace;
 use crate::unit::machine::JobResult;
 use crate::unit::name;
@@ -22,14 +22,32 @@ pub(super) struct Holding<'a> {
 }
 
 impl Holding<'_> {
-    /// Has the unit kept. Where that cannot be done it is not, and what it used is not known.
-    pub async fn take(&mut self, unit: &str) -> Result<()> {
+    /// Has the unit kept: `durable` also while the connection is lost, else as long as that is there. Where the latter cannot
+    /// be done it is not, and what it used is not known.
+    pub async fn take(&mut self, unit: &str, durable: bool) -> Result<()> {
+        loop {
+            match self.try_take(unit, durable).await? {
+                Ok(()) => return Ok(()),
+                // Perhaps there is one, which is stopped then, and perhaps not.
+                Err(Error::Disconnected { .. }) if durable && !self.manager.inner.link.is_lost() => self.let_go(),
+                Err(error) if durable => return Err(error),
+                Err(error) => {
+                    tracing::debug!(unit, %error, "no slice to keep the unit");
+                    // It may be there all the same, where only its job could not be followed.
+                    self.let_go();
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn try_take(&mut self, unit: &str, durable: bool) -> Result<Result<()>> {
         let Manager { inner } = self.manager;
-        if !inner.private {
+        if !inner.private && !durable {
             self.hold = inner.jobs.try_reference().map(Hold::Reference);
         }
         if self.hold.is_some() {
-            return Ok(());
+            return Ok(Ok(()));
         }
         let keeper = name::generate_keeper();
         let keeping = inner.jobs.admit_keeper().await;
@@ -56,15 +74,12 @@ impl Holding<'_> {
         let mut places = admission.keep();
         places.add(keeping.keep());
         let told = (Told::Future(told), places);
-        inner.link.with(|registry, cx| registry.order(method, &keeper, told, fill, cx))??;
-        match answer.await.unwrap_or_else(|_| Err(self.manager.how_lost())) {
-            Ok(JobResult::Done) => return Ok(()),
-            Ok(result) => tracing::debug!(unit, result = result.as_str(), "no slice to keep the unit"),
-            Err(error) => tracing::debug!(unit, %error, "no slice to keep the unit"),
-        }
-        // It may be there all the same, where only its job could not be followed.
-        self.let_go();
-        Ok(())
+        inner.link.with_ready(|registry, cx| registry.order(method, &keeper, told, fill, cx)).await??;
+        Ok(match answer.await.unwrap_or_else(|_| Err(self.manager.how_lost())) {
+            Ok(JobResult::Done) => Ok(()),
+            Ok(result) => Err(Error::Job { unit: keeper.into(), job: "start", result: result.as_str().into() }),
+            Err(error) => Err(error),
+        })
     }
 
     fn let_go(&mut self) {
@@ -73,7 +88,12 @@ impl Holding<'_> {
             None => {}
             Some(Hold::Reference(places)) => inner.jobs.give_back(places),
             // Where the connection is lost it cannot be stopped.
-            Some(Hold::Keeper(keeper)) => drop(inner.link.with(|registry, cx| registry.let_go(keeper, cx))),
+            Some(Hold::Keeper(keeper)) => {
+                let later = keeper.clone();
+                let _ = inner
+                    .link
+                    .either(|registry, cx| registry.let_go(keeper, cx), |registry, _| registry.let_go_later(later));
+            }
         }
     }
 }

@@ -45,10 +45,19 @@ impl Registry {
             message.append_str(rule.to_str().expect("ASCII"))?;
             cx.call(message, Ticket::Listen("AddMatch"))?;
         }
-        let subscribe = manager_call(cx, self.destination(), c"Subscribe")?;
-        cx.call(subscribe, Ticket::Listen("Subscribe"))?;
+        self.subscribe(cx)?;
+        if self.watches_process && self.recovery.process.is_none() {
+            let mut message = bus_call(cx, c"GetConnectionUnixProcessID")?;
+            message.append_str("org.freedesktop.systemd1")?;
+            cx.call(message, Ticket::Process)?;
+        }
         self.listening = true;
         Ok(())
+    }
+
+    fn subscribe(&self, cx: &mut Context<'_, Self>) -> Result<()> {
+        let subscribe = manager_call(cx, self.destination(), c"Subscribe")?;
+        cx.call(subscribe, Ticket::Listen("Subscribe"))
     }
 
     /// The same where it is this unit's signals that are to come.
@@ -126,18 +135,29 @@ impl Registry {
 
     /// Who answers a call to the manager is the manager: that cannot be forged.
     pub(super) fn note_manager(&mut self, ticket: &Ticket, message: &Message<'_>) {
-        let from_manager = !matches!(ticket, Ticket::Listen("AddMatch"));
+        let from_manager = !matches!(ticket, Ticket::Listen("AddMatch") | Ticket::Process);
+        self.was_there |= from_manager;
         if from_manager && !self.direct && message.sender() != self.manager.as_deref() {
             self.manager = message.sender().map(Box::from);
         }
     }
 
-    /// After a re-execution the manager has another unique name, and for a moment it has none.
-    pub(super) fn owner_changed(&mut self, message: &Message<'_>) -> Result<()> {
+    /// After a re-execution the manager has another unique name, and for a moment it has none. One that the bus daemon threw
+    /// out has forgotten who wanted its signals, and what it said meanwhile nobody has heard.
+    pub(super) fn owner_changed(&mut self, message: &Message<'_>, cx: &mut Context<'_, Self>) -> Result<()> {
         let (name, _old, new) = (message.read_str()?, message.read_str()?, message.read_str()?);
-        if name == "org.freedesktop.systemd1" {
-            tracing::debug!(owner = new, "the service manager's bus name changed hands");
-            self.manager = (!new.is_empty()).then(|| new.into());
+        if name != "org.freedesktop.systemd1" {
+            return Ok(());
+        }
+        tracing::debug!(owner = new, "the service manager's bus name changed hands");
+        self.manager = (!new.is_empty()).then(|| new.into());
+        match &self.manager {
+            _ if !self.recovers() => {}
+            None => self.ask_later(),
+            Some(_) => {
+                self.subscribe(cx)?;
+                self.ask_all(cx);
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Manager;
 use super::connect::Scope;
-use crate::bus::{After, Context, Link, Message, Receiver, Refusal, Target};
+use crate::bus::{After, Context, Link, Message, Receiver, Refusal, Target, Way};
 use crate::error::{Error, Result};
 use crate::unit::pty::Pair;
 
@@ -59,7 +59,7 @@ pub(crate) async fn open_machine_pty(machine: &str) -> Result<Pair> {
         other => other,
     };
     let (told, answer) = oneshot::channel();
-    let link = Link::open(Target::System, Caller).await.map_err(explain)?;
+    let link = Link::open(Way::once(Target::System), Caller).await.map_err(explain)?;
     link.with(|_, cx| {
         let mut message = cx.bus.method_call(
             Some(c"org.freedesktop.machine1"),

@@ -8,6 +8,7 @@ mod control;
 mod default;
 mod entry;
 mod environment;
+mod hindsight;
 mod holding;
 mod job_mode;
 mod jobs;
@@ -15,6 +16,7 @@ mod listening;
 mod machine;
 #[cfg(test)]
 mod recorder;
+mod recovery;
 mod registry;
 mod remote;
 mod signals;
@@ -27,6 +29,7 @@ mod types;
 use std::ffi::CStr;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -36,7 +39,7 @@ pub use job_mode::JobMode;
 pub(crate) use jobs::Pace;
 pub(crate) use machine::{Seat, open_machine_pty};
 
-use crate::bus::{Container, Link, Message, Value};
+use crate::bus::{Container, Link, Message, Value, Way};
 use crate::error::{Error, Result};
 use crate::journal::Journals;
 use crate::unit::name;
@@ -44,6 +47,7 @@ use crate::unit::runs::Runs;
 use crate::unit::tracked::Tracked;
 use calls::{MANAGER_INTERFACE, MANAGER_PATH, Method, unit_path};
 use connect::Scope;
+use hindsight::Home;
 use holding::Holding;
 use jobs::Jobs;
 use registry::Registry;
@@ -58,6 +62,13 @@ use types::Known;
 /// runtime is shut down, whatever still waits ends with [`Error::RuntimeGone`].
 ///
 /// While nothing is outstanding, the units of others cause no wake-ups here.
+///
+/// A connection that is lost, because the bus daemon or, on the private socket, systemd itself was restarted, is made
+/// again, and what is outstanding is followed on: each unit is looked up, and of those that were unloaded meanwhile the
+/// journal is asked. Calls that come meanwhile wait. How long that may take at most says
+/// [`patience`](ManagerBuilder::patience); after that, what still waits ends with [`Error::Lost`] or
+/// [`Error::Disconnected`], and each later call tries once more to connect. A connection over ssh is not made again. What is
+/// promised, and what is not, is in docs/reliability.md.
 #[derive(Clone)]
 pub struct Manager {
     inner: Arc<Inner>,
@@ -68,6 +79,7 @@ struct Inner {
     jobs: Arc<Jobs>,
     scope: Scope,
     private: bool,
+    patience: Duration,
     known: Known,
     /// As long as streams of its units' logs are there.
     journals: Mutex<Weak<Journals>>,
@@ -81,6 +93,8 @@ pub(crate) struct Start {
     pub restarts: bool,
     /// Whether what it used is to be read at its end.
     pub usage: bool,
+    /// Whether it is to be kept loaded until its exit was told.
+    pub durable: bool,
     pub mode: JobMode,
 }
 
@@ -100,6 +114,7 @@ pub struct ManagerBuilder {
     transport: Transport,
     ssh_options: Vec<String>,
     interactive: bool,
+    patience: Duration,
 }
 
 impl Manager {
@@ -202,6 +217,7 @@ impl Manager {
             transport: Transport::Auto,
             ssh_options: Vec::new(),
             interactive: false,
+            patience: recovery::PATIENCE,
         }
     }
 
@@ -231,8 +247,8 @@ impl Manager {
         &self,
         tracked: &Arc<Tracked>,
         how: Start,
-        fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
-        fill_auxiliary: impl FnOnce(&mut Message<'_>) -> Result<()>,
+        fill: impl Fn(&mut Message<'_>) -> Result<()>,
+        fill_auxiliary: impl Fn(&mut Message<'_>) -> Result<()>,
     ) -> Result<()> {
         self.start_triggering(tracked, how, (fill, fill_auxiliary), None).await
     }
@@ -242,26 +258,38 @@ impl Manager {
         &self,
         tracked: &Arc<Tracked>,
         how: Start,
-        fill: (impl FnOnce(&mut Message<'_>) -> Result<()>, impl FnOnce(&mut Message<'_>) -> Result<()>),
+        (fill, fill_auxiliary): (impl Fn(&mut Message<'_>) -> Result<()>, impl Fn(&mut Message<'_>) -> Result<()>),
         triggered: Option<Triggers<'_>>,
     ) -> Result<()> {
         let Inner { link, jobs, .. } = &*self.inner;
-        let mut holding = Holding { manager: self, hold: None };
-        if how.usage {
-            holding.take(tracked.name()).await?;
-        }
-        let admission = jobs.admit(how.pace).await;
-        let hold = &mut holding.hold;
-        link.with(|registry, cx| {
-            if let Some(Triggers { service, restarts, runs }) = triggered {
-                registry.trigger(tracked, service, restarts, runs);
+        loop {
+            let mut holding = Holding { manager: self, hold: None };
+            if how.usage || how.durable {
+                holding.take(tracked.name(), how.durable).await?;
             }
-            registry.start(tracked, how, hold, admission, fill, cx)
-        })??;
-        let giving_up = GiveUp { manager: self, tracked };
-        let started = tracked.started().await;
-        std::mem::forget(giving_up);
-        started
+            let admission = jobs.admit(how.pace).await;
+            let hold = &mut holding.hold;
+            let sent = link.with_ready(|registry, cx| {
+                if let Some(Triggers { service, restarts, runs }) = triggered {
+                    registry.trigger(tracked, service, restarts, runs);
+                }
+                registry.start(tracked, how, hold, admission, (&fill, &fill_auxiliary), cx)
+            });
+            match sent.await? {
+                // The connection has broken, and nothing was sent.
+                Err(Error::Disconnected { .. }) if !link.is_lost() => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                sent => sent?,
+            }
+            let giving_up = GiveUp { manager: self, tracked };
+            let sent = tracked.sent().await;
+            std::mem::forget(giving_up);
+            if sent? {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads a property of a unit.
@@ -277,7 +305,30 @@ impl Manager {
             message.append_str(property)
         };
         let read = |reply: &Message<'_>| reply.enter(Container::Variant, None).and(Value::read_from(reply));
-        self.call(method, None, fill, read).await?.ok_or_else(|| Error::message("a property's value"))
+        self.ask(method, None, fill, read).await?.ok_or_else(|| Error::message("a property's value"))
+    }
+
+    /// Calls a method that only reads: once more where the answer was lost.
+    async fn ask<T: Send + 'static>(
+        &self,
+        method: Method<'_>,
+        unit: Option<&str>,
+        fill: impl Fn(&mut Message<'_>) -> Result<()>,
+        read: impl Fn(&Message<'_>) -> Result<T> + Copy + Send + 'static,
+    ) -> Result<T> {
+        let begun = Instant::now();
+        loop {
+            match self.call(method, unit, &fill, read).await {
+                Err(Error::Disconnected { .. })
+                    if !self.inner.link.is_lost() && begun.elapsed() < self.inner.patience =>
+                {
+                    self.inner.link.ready().await?;
+                    // On a bus the manager itself may be away.
+                    tokio::time::sleep(AGAIN).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Calls a method and waits for its reply, of which `read` takes what is wanted.
@@ -294,7 +345,7 @@ impl Manager {
             Box::new(move || drop(told.send(value))) as Box<dyn FnOnce() + Send>
         });
         let Inner { link, .. } = &*self.inner;
-        link.with(|registry, cx| registry.call(method, unit, fill, read, cx))??;
+        link.with_ready(|registry, cx| registry.call(method, unit, fill, read, cx)).await??;
         answer.await.unwrap_or_else(|_| Err(self.how_lost()))
     }
 
@@ -308,36 +359,43 @@ impl Manager {
         let method = Method { path: MANAGER_PATH, interface: MANAGER_INTERFACE, member: c"GetUnit", name: "GetUnit" };
         let fill = |message: &mut Message<'_>| message.append_str(name);
         let read = |reply: &Message<'_>| reply.read_path().and_then(name::of_path);
-        self.call(method, Some(name), fill, read).await
+        self.ask(method, Some(name), fill, read).await
     }
 
     /// Follows a unit that someone else has started. Whether there is one shows when `started` is awaited.
-    pub(crate) fn adopt(&self, name: &str) -> Result<Arc<Tracked>> {
-        self.inner.link.with(|registry, cx| registry.adopt(name, cx))?
+    pub(crate) async fn adopt(&self, name: &str) -> Result<Arc<Tracked>> {
+        self.inner.link.with_ready(|registry, cx| registry.adopt(name, cx)).await?
     }
 
     /// A stream of the unit's states begins.
     pub(crate) fn look(&self, tracked: &Arc<Tracked>) {
-        if let Err(error) = self.inner.link.with(|registry, cx| registry.look(tracked, cx)) {
+        // In a gap: as every unit it is looked at when that is over.
+        if let Err(error) = self.inner.link.either(|registry, cx| registry.look(tracked, cx), |_, _| ()) {
             tracked.close_now(&error);
         }
     }
 
     /// A handle to the unit, or a stream of its states, is gone.
     pub(crate) fn unused(&self, tracked: &Arc<Tracked>) {
-        // Where the connection is lost there is nothing left to release.
-        let _ = self.inner.link.with(|registry, cx| registry.unused(tracked, cx));
+        // Where the connection is lost there is nothing left to release, and in a gap it is when that is over.
+        let _ = self.inner.link.either(|registry, cx| registry.unused(tracked, cx), |_, _| ());
     }
 
     /// Nobody wants to know of the runs of a service any more.
     pub(crate) fn follow_no_more(&self, service: &str, runs: &Arc<Runs>) {
-        let _ = self.inner.link.with(|registry, cx| registry.follow_no_more(service, runs, cx));
+        let _ = self.inner.link.either(
+            |registry, cx| registry.follow_no_more(service, runs, cx),
+            |registry, _| registry.follow_no_more_later(service, runs),
+        );
     }
 
     /// The unit is to be stopped, before whoever calls this releases it: once it is released it may be unknown here.
     pub(crate) fn give_up(&self, tracked: &Arc<Tracked>) {
         // Where the connection is lost, nothing can be undone over it.
-        let _ = self.inner.link.with(|registry, cx| registry.give_up(tracked, cx));
+        let _ = self
+            .inner
+            .link
+            .either(|registry, cx| registry.give_up(tracked, cx), |registry, _| registry.give_up_later(tracked));
     }
 
     /// Waits, in order, until another process may be held for its scope. Its place is free again when this is dropped.
@@ -475,6 +533,14 @@ impl ManagerBuilder {
         self
     }
 
+    /// For how long the manager may be away when it was there: its bus daemon is restarted, or systemd executes itself
+    /// anew. What is outstanding waits so long, and so do calls. 90 seconds, where this is not called; zero has every lost
+    /// connection be an error at once. A user's manager that has ended is not waited for, nor is a container.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -483,7 +549,7 @@ impl ManagerBuilder {
     /// address that holds a NUL byte, where [`Transport::Private`] is asked for and the manager is in a container or on
     /// another host, or for an [`ssh_option`](ManagerBuilder::ssh_option) where there is no ssh.
     pub async fn connect(self) -> Result<Manager> {
-        let ManagerBuilder { mut scope, transport, ssh_options, interactive } = self;
+        let ManagerBuilder { mut scope, transport, ssh_options, interactive, patience } = self;
         match (&mut scope, ssh_options.first()) {
             (Scope::Remote(remote), _) => remote.options = ssh_options,
             (_, Some(option)) => return Err(Error::invalid("ssh option", option, "is for Manager::remote only")),
@@ -493,10 +559,14 @@ impl ManagerBuilder {
         for target in scope.targets(transport)? {
             let private = target.is_direct();
             let jobs = Arc::new(Jobs::new(scope.is_system_bus() && !private));
-            match Link::open(target, Registry::new(private, jobs.clone())).await {
+            // ssh may ask for a password, which nobody expects then.
+            let patience = if matches!(scope, Scope::Remote(_)) { Duration::ZERO } else { patience };
+            let way = Way { target, interactive, patience: (!patience.is_zero()).then_some(patience) };
+            match Link::open(way, Registry::new(private, jobs.clone())).await {
                 Ok(link) => {
-                    if interactive {
-                        link.with(|_, cx| cx.bus.allow_interactive_authorization())??;
+                    if !patience.is_zero() {
+                        let home = Home::new(link.downgrade(), scope.owner());
+                        link.with(|registry, cx| registry.settle_in(home, patience, &scope, cx))?;
                     }
                     return Ok(Manager {
                         inner: Arc::new(Inner {
@@ -504,6 +574,7 @@ impl ManagerBuilder {
                             jobs,
                             scope,
                             private,
+                            patience,
                             known: Known::default(),
                             journals: Mutex::default(),
                         }),
@@ -526,6 +597,9 @@ impl ManagerBuilder {
     }
 }
 
+/// How long is waited before a manager that is not there is asked again.
+const AGAIN: Duration = Duration::from_millis(10);
+
 /// Gives the start up when it is dropped: the unit is stopped once systemd has accepted it.
 struct GiveUp<'a> {
     manager: &'a Manager,
@@ -535,10 +609,16 @@ struct GiveUp<'a> {
 impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
         // Where the connection is lost, nothing can be undone over it.
-        let _ = self.manager.inner.link.with(|registry, cx| {
-            // Not before the lock is held: a released unit is forgotten when its job is over, and would go on.
-            self.tracked.release();
-            registry.give_up(self.tracked, cx);
-        });
+        // Not before the lock is held: a released unit is forgotten when its job is over, and would go on.
+        let _ = self.manager.inner.link.either(
+            |registry, cx| {
+                self.tracked.release();
+                registry.give_up(self.tracked, cx);
+            },
+            |registry, _| {
+                self.tracked.release();
+                registry.give_up_later(self.tracked);
+            },
+        );
     }
 }

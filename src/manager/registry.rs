@@ -1,6 +1,8 @@
 //! The outstanding units of a connection: what is started, and who is told what.
 
 use std::collections::{HashMap, VecDeque};
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,10 +12,11 @@ use super::calls::{Method, get_all, is_not_loaded, manager_call, refused};
 use super::entry::{Answered, Entry, Fate, Hold, has_result};
 use super::jobs::{Admission, Jobs, Places};
 use super::listening::LINGER;
+use super::recovery::Recovery;
 use super::signals::{self, Details};
 use super::tickets::{Obligation, ReadReply, Released, Ticket};
 use super::triggers::Triggered;
-use crate::bus::{Container, Context, Message, Receiver, Refusal, Value};
+use crate::bus::{Container, Context, Message, Outstanding, Receiver, Refusal, Value};
 use crate::error::{Error, Result};
 use crate::unit::machine::{Event, JobResult, SubState};
 use crate::unit::name::{self, UNIT_PATH, label};
@@ -45,6 +48,11 @@ pub(crate) struct Registry {
     pub(super) listening: bool,
     /// Whether, on a bus, the signals of scopes are among what it listens to.
     pub(super) hears_scopes: bool,
+    /// Whether the manager has ever answered.
+    pub(super) was_there: bool,
+    /// Whether the end of the manager's process is to be watched for: it is a user's.
+    pub(super) watches_process: bool,
+    pub(super) recovery: Recovery,
     /// On a bus, the unique name of the manager: signals of anyone else are not its word.
     pub(super) manager: Option<Box<str>>,
     /// Cloned for each start that was given up and has still to be undone.
@@ -69,6 +77,9 @@ impl Registry {
             stopping: 0,
             listening: direct,
             hears_scopes: false,
+            was_there: false,
+            watches_process: false,
+            recovery: Recovery::default(),
             manager: None,
             obligations: Obligation::default(),
             idle_since: Instant::now(),
@@ -106,7 +117,7 @@ impl Registry {
         cx.call(message, Ticket::Start(tracked.clone()))?;
         let mut entry = Entry::new(tracked.clone(), how.restarts, admission.keep());
         if let Some(hold) = hold.take() {
-            entry = entry.hold(hold);
+            entry = entry.hold(hold, how.usage);
         }
         // Mostly one: room for four, as `push` would make, is memory that thousands of units would waste.
         self.units.entry(label(tracked.name()).into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
@@ -136,8 +147,8 @@ impl Registry {
         fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
         cx: &mut Context<'_, Self>,
     ) -> Result<()> {
-        let id = self.awaited.ask(label(unit), told, places);
-        let ticket = Ticket::Job { method: method.name, unit: unit.into(), id: id.clone() };
+        let id = self.awaited.ask(unit, method.name, told, places);
+        let ticket = Ticket::Job { method: method.name, unit: unit.into(), id: id.clone(), again: false };
         let sent = manager_call(cx, self.destination(), method.member).and_then(|mut message| {
             fill(&mut message)?;
             self.listen(cx)?;
@@ -163,12 +174,12 @@ impl Registry {
         }
     }
 
-    fn stop_keepers(&mut self, cx: &mut Context<'_, Self>) {
+    pub(super) fn stop_keepers(&mut self, cx: &mut Context<'_, Self>) {
         while self.stopping < MOST_STOPPING {
             let Some((keeper, places)) = self.keepers.pop_front() else { return };
             let told = Told::Keeper { _connection: self.obligations.clone() };
-            let id = self.awaited.ask(label(&keeper), told, places);
-            let ticket = Ticket::Job { method: "StopUnit", unit: keeper.clone(), id: id.clone() };
+            let id = self.awaited.ask(&keeper, "StopUnit", told, places);
+            let ticket = Ticket::Job { method: "StopUnit", unit: keeper.clone(), id: id.clone(), again: false };
             let sent = manager_call(cx, self.destination(), c"StopUnit").and_then(|mut message| {
                 message.append_str(&keeper)?;
                 message.append_str("replace")?;
@@ -222,6 +233,19 @@ impl Registry {
         });
     }
 
+    /// The same while nothing can be sent.
+    pub fn give_up_later(&mut self, tracked: &Arc<Tracked>) {
+        let of_it = self.units.get_mut(label(tracked.name()).as_str()).map_or(&mut [][..], Vec::as_mut_slice);
+        if let Some(entry) = of_it.iter_mut().find(|entry| Arc::ptr_eq(&entry.tracked, tracked)) {
+            entry.give_up_later(self.obligations.clone());
+        }
+    }
+
+    /// A slice need not keep a unit any more, which it can be told later.
+    pub fn let_go_later(&mut self, keeper: Box<str>) {
+        self.let_go_of_all([keeper]);
+    }
+
     /// The handle or a stream is gone: a unit that nobody wants to know of is followed only until its start job is over.
     pub fn unused(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
         self.with_entry(tracked, cx, |entry, _| entry.when_unused());
@@ -242,11 +266,7 @@ impl Registry {
 
     fn follow(&mut self, tracked: &Arc<Tracked>, over: bool, cx: &mut Context<'_, Self>) -> Result<()> {
         self.listen_to(tracked.name(), cx)?;
-        get_all(cx, self.destination(), tracked, "org.freedesktop.systemd1.Unit", Ticket::Unit(tracked.clone()))?;
-        if has_result(tracked.name()) {
-            let ticket = Ticket::Service(tracked.clone());
-            get_all(cx, self.destination(), tracked, name::interface(tracked.name()), ticket)?;
-        }
+        ask_to_adopt(tracked, self.destination(), cx)?;
         let entry = Entry::adopted(tracked.clone(), over);
         self.units.entry(label(tracked.name()).into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
         Ok(())
@@ -393,9 +413,16 @@ impl Receiver for Registry {
     type After = Released;
 
     fn reply(&mut self, ticket: Ticket, reply: Result<&Message<'_>, Refusal<'_>>, cx: &mut Context<'_, Self>) {
-        if let Ok(message) = reply {
-            self.note_manager(&ticket, message);
-        }
+        let ticket = match reply {
+            Ok(message) => {
+                self.note_manager(&ticket, message);
+                ticket
+            }
+            Err(refusal) => match self.absent(ticket, refusal, cx) {
+                Some(ticket) => ticket,
+                None => return,
+            },
+        };
         match ticket {
             Ticket::Listen(method) => match reply {
                 Err(refusal) if refusal.name != "org.freedesktop.systemd1.AlreadySubscribed" => {
@@ -425,13 +452,25 @@ impl Receiver for Registry {
                     }
                 }
             }
-            Ticket::Undo(obligation) => drop(obligation),
+            Ticket::Undo(_, obligation) => drop(obligation),
+            Ticket::Look(look) => self.looked(look, reply, cx),
+            Ticket::JobThere(id) => self.job_there(&id, reply.map(drop), cx),
+            Ticket::Process => {
+                if let Ok(process) = reply.map_err(drop).and_then(|message| message.read().map_err(drop)) {
+                    self.note_process(process);
+                }
+            }
             Ticket::Triggered(label) => {
                 let answer = match reply {
-                    Ok(message) => signals::unit_details(message).map(|(state, _)| state),
+                    Ok(message) => signals::unit_details(message),
                     Err(refusal) => Err(refused("GetAll", None, refusal)),
                 };
                 self.triggered_answer(&label, answer, cx);
+            }
+            Ticket::TriggeredService(label) => {
+                if let Some(Ok(state)) = reply.ok().map(signals::service_state) {
+                    self.triggered_service(&label, state);
+                }
             }
             Ticket::Usage(tracked) => {
                 let usage = reply.ok().and_then(|message| signals::usage(message).ok());
@@ -456,8 +495,14 @@ impl Receiver for Registry {
                 Ok(message) => Ok(entry.service_answer(signals::service_details(message)?, cx)),
                 Err(refusal) => unanswered(entry, refusal),
             }),
-            Ticket::Job { method, unit, id } => {
+            Ticket::Job { method, unit, id, again } => {
                 let job = match reply {
+                    // It was asked for before, and done perhaps.
+                    Err(refusal) if again && is_not_loaded(refusal.name) => {
+                        let settled = self.awaited.gone(&id);
+                        self.settle(settled, cx);
+                        return;
+                    }
                     Ok(message) => signals::job_of_reply(message),
                     Err(refusal) => Err(refused(method, Some(&unit), refusal)),
                 };
@@ -507,7 +552,7 @@ impl Receiver for Registry {
                 if self.direct || message.sender() != Some("org.freedesktop.DBus") {
                     return;
                 }
-                self.owner_changed(&message)
+                self.owner_changed(&message, cx)
             }
             _ => Ok(()),
         };
@@ -517,23 +562,19 @@ impl Receiver for Registry {
     }
 
     fn lost(&mut self, error: &Error, outstanding: Vec<Ticket>, after: &mut Released) {
-        after.unanswered.extend(outstanding);
-        self.listening = false;
-        self.hears_scopes = false;
-        self.look_again = None;
-        for (told, places) in self.awaited.drain() {
-            after.give_back(&self.jobs, places);
-            after.tell(told, Err(error.clone()));
-        }
-        for (_, places) in self.keepers.drain(..) {
-            after.give_back(&self.jobs, places);
-        }
-        self.stopping = 0;
-        self.forget_triggered(error, &mut after.wakers);
-        for mut entry in self.units.drain().flat_map(|(_, entries)| entries) {
-            after.give_back(&self.jobs, entry.places());
-            entry.fail(error, &mut after.wakers);
-        }
+        self.on_loss(error, outstanding, after);
+    }
+
+    fn interrupted(&mut self, error: &Error, outstanding: Outstanding<Ticket>, cx: &mut Context<'_, Self>) {
+        self.on_interruption(error, outstanding, cx);
+    }
+
+    fn resumed(&mut self, cx: &mut Context<'_, Self>) {
+        self.ask_all(cx);
+    }
+
+    fn guard(&self) -> Option<OwnedFd> {
+        self.recovery.guard()
     }
 
     fn is_obliged(&self) -> bool {
@@ -541,10 +582,16 @@ impl Receiver for Registry {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.look_again
+        [self.look_again, self.recovery.retry].into_iter().flatten().min()
     }
 
     fn timer(&mut self, now: Instant, cx: &mut Context<'_, Self>) {
+        if self.recovery.retry.is_some_and(|retry| retry <= now) {
+            self.ask_all(cx);
+        }
+        if self.look_again.is_none_or(|at| at > now) {
+            return;
+        }
         self.look_again = None;
         if !self.is_idle() || !self.listening {
             return;
@@ -563,6 +610,20 @@ impl Registry {
         let (destination, jobs) = (self.destination(), self.jobs.clone());
         self.with_entry(tracked, cx, |entry, cx| entry.apply(event, None, destination, &jobs, cx));
     }
+}
+
+/// Asks what there is to know of a unit that is adopted.
+pub(super) fn ask_to_adopt(
+    tracked: &Arc<Tracked>,
+    destination: Option<&CStr>,
+    cx: &mut Context<'_, Registry>,
+) -> Result<()> {
+    get_all(cx, destination, tracked, "org.freedesktop.systemd1.Unit", Ticket::Unit(tracked.clone()))?;
+    if has_result(tracked.name()) {
+        let ticket = Ticket::Service(tracked.clone());
+        get_all(cx, destination, tracked, name::interface(tracked.name()), ticket)?;
+    }
+    Ok(())
 }
 
 /// What follows where there is no answer about an adopted unit. Of one that signals have told of already it is not missed.

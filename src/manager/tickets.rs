@@ -5,8 +5,10 @@ use std::task::Waker;
 
 use super::awaited::{JobId, Told};
 use super::jobs::{Jobs, Places};
+use super::recovery::Look;
 use crate::bus::{After, Message};
 use crate::error::Result;
+use crate::unit::InvocationId;
 use crate::unit::machine::JobResult;
 use crate::unit::tracked::Tracked;
 
@@ -19,7 +21,13 @@ pub(crate) enum Ticket {
     /// The `SubState` of a unit that may be about to restart.
     Question(Arc<Tracked>, u32),
     /// The `StopUnit` of a unit whose start was given up.
-    Undo(Obligation),
+    Undo(Given, Obligation),
+    /// A question about a unit, asked because signals may have been lost.
+    Look(Look),
+    /// `GetJob`: whether a job is still there.
+    JobThere(JobId),
+    /// `GetConnectionUnixProcessID` of the manager.
+    Process,
     /// `GetAll` of the unit interface of a unit that is adopted, or whose streams begin.
     Unit(Arc<Tracked>),
     /// `GetAll` of the service interface of a unit that has ended.
@@ -28,10 +36,37 @@ pub(crate) enum Ticket {
     Service(Arc<Tracked>),
     /// `GetAll` of the unit interface of the service with this label, when the unit that triggers it has ended.
     Triggered(Box<str>),
+    /// The same of its service interface, where signals may have been lost.
+    TriggeredService(Box<str>),
     /// A call that is answered with a job, which is waited for.
-    Job { method: &'static str, unit: Box<str>, id: JobId },
+    Job { method: &'static str, unit: Box<str>, id: JobId, again: bool },
     /// Any other call, about a unit, perhaps: reads the reply and gives what is to be done once the lock is free.
     Call(&'static str, Option<Box<str>>, ReadReply),
+}
+
+/// A unit whose start was given up. Whoever started it has forgotten it.
+#[derive(Debug)]
+pub(super) struct Given {
+    unit: Box<str>,
+    since: u64,
+    run: Option<InvocationId>,
+}
+
+impl Given {
+    pub fn of(tracked: &Tracked) -> Self {
+        Given { unit: tracked.name().into(), since: tracked.since(), run: tracked.invocation_id() }
+    }
+
+    /// To be followed once more.
+    pub fn tracked(self) -> Arc<Tracked> {
+        let tracked = Tracked::new(self.unit);
+        tracked.runs_since(self.since);
+        if let Some(run) = self.run {
+            tracked.set_invocation_id(run);
+        }
+        tracked.release();
+        Arc::new(tracked)
+    }
 }
 
 /// Keeps the connection open as long as it exists, also when nobody else uses it.

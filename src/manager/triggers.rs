@@ -38,6 +38,8 @@ pub(super) struct Triggered {
     run: Option<Run>,
     /// Whether the manager was asked if another run has begun, after the end of the unit that triggers.
     asked: bool,
+    /// Whether it was asked because signals may have been lost.
+    missed: bool,
 }
 
 /// A run that has begun.
@@ -104,6 +106,7 @@ impl Registry {
             state: None,
             run: None,
             asked: false,
+            missed: false,
         };
         self.to_trigger.push(triggered);
     }
@@ -134,6 +137,89 @@ impl Registry {
             }
         }
         self.rest();
+    }
+
+    /// The same while nothing can be sent.
+    pub fn follow_no_more_later(&mut self, service: &str, runs: &Arc<Runs>) {
+        let label = label(service);
+        let same = |triggered: &Triggered| Arc::ptr_eq(&triggered.runs, runs);
+        self.to_trigger.retain(|triggered| !same(triggered));
+        if self.triggered.get(label.as_str()).is_some_and(same) {
+            if let Some(run) = self.forget(&label).and_then(|triggered| triggered.run) {
+                run.tracked.release();
+            }
+        }
+    }
+
+    /// The start of a unit that was to trigger was not sent.
+    pub(super) fn to_trigger_no_more(&mut self, by: &Arc<Tracked>) {
+        self.to_trigger.retain(|triggered| !Arc::ptr_eq(&triggered.by, by));
+    }
+
+    /// A question about a service was not answered.
+    pub(super) fn triggered_unanswered(&mut self, label: &str) {
+        if let Some(triggered) = self.triggered.get_mut(label) {
+            triggered.asked = false;
+        }
+    }
+
+    /// Asks about all services that are triggered: signals of them may have been lost.
+    pub(super) fn ask_about_triggered(&mut self, cx: &mut Context<'_, Self>) -> Result<()> {
+        let destination = self.destination();
+        for (label, triggered) in &mut self.triggered {
+            let service = Tracked::new(&*triggered.service);
+            triggered.asked = true;
+            triggered.missed = true;
+            let of_service = Ticket::TriggeredService(label.clone());
+            get_all(cx, destination, &service, name::interface(service.name()), of_service)?;
+            get_all(cx, destination, &service, "org.freedesktop.systemd1.Unit", Ticket::Triggered(label.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// What the service interface of one of them says.
+    pub(super) fn triggered_service(&mut self, label: &str, state: ServiceState) {
+        if let Some(triggered) = self.triggered.get_mut(label).filter(|triggered| triggered.missed) {
+            triggered.state = Some(state);
+        }
+    }
+
+    /// What became of a service whose signals may have been lost.
+    fn catch_up(&mut self, label: &str, answer: Option<(UnitState, Details)>, cx: &mut Context<'_, Self>) {
+        let (destination, jobs) = (self.destination(), self.jobs.clone());
+        let Some(triggered) = self.triggered.get_mut(label) else { return };
+        let loaded = answer.filter(|(_, details)| !details.not_found);
+        let same = |run: &Run| match &loaded {
+            Some((state, _)) => state.invocation_id.is_none() || run.id.is_none() || state.invocation_id == run.id,
+            None => false,
+        };
+        let service = triggered.state.clone();
+        if let Some(run) = triggered.run.take_if(|run| !same(run)) {
+            // It is over, whatever it came to. Whoever waits for it is told when that is found out.
+            if !run.announced {
+                triggered.runs.push(run.tracked.clone(), &mut cx.after.wakers);
+            }
+            self.vanished(&run.tracked, cx);
+            run.tracked.release();
+        } else if let (Some(run), Some((state, details))) = (&triggered.run, &loaded) {
+            let tracked = run.tracked.clone();
+            let found = Event::Found { state: state.clone(), activated: details.activated };
+            self.with_entry(&tracked, cx, |entry, cx| {
+                if let Some(service) = service {
+                    entry.keep_service_state(service, cx);
+                }
+                entry.apply(found, Some(details), destination, &jobs, cx)
+            });
+            self.announce(label, state.invocation_id, cx);
+            self.conclude(label, cx);
+        }
+        if let Some((state, details)) = &loaded {
+            let Some(triggered) = self.triggered.get_mut(label) else { return };
+            let new_job = state.job > 0 && state.job != triggered.job;
+            triggered.job = state.job;
+            self.begin(label, new_job, state, details, cx);
+        }
+        self.close_when_over(label, cx);
     }
 
     fn forget(&mut self, label: &str) -> Option<Triggered> {
@@ -303,13 +389,21 @@ impl Registry {
     }
 
     /// What the manager says of a service when the unit that triggers it has ended.
-    pub(super) fn triggered_answer(&mut self, label: &str, answer: Result<UnitState>, cx: &mut Context<'_, Self>) {
+    pub(super) fn triggered_answer(
+        &mut self,
+        label: &str,
+        answer: Result<(UnitState, Details)>,
+        cx: &mut Context<'_, Self>,
+    ) {
         let Some(triggered) = self.triggered.get_mut(label) else { return };
         triggered.asked = false;
+        if std::mem::take(&mut triggered.missed) {
+            return self.catch_up(label, answer.ok(), cx);
+        }
         if triggered.run.is_some() {
             return;
         }
-        let is_news = |state: UnitState| {
+        let is_news = |(state, _): (UnitState, Details)| {
             state.job > 0 || (state.invocation_id.is_some() && state.invocation_id != triggered.last.id)
         };
         // What is news comes in a signal too.

@@ -31,7 +31,7 @@ impl Manager {
     pub async fn unit(&self, name: impl AsRef<str>) -> Result<Unit> {
         let name = name::of_any_type(name.as_ref())?;
         let name = self.name_of(&name).await?;
-        let unit = Unit::new(self.adopt(&name)?, Arc::new(OnceLock::from(self.clone())));
+        let unit = Unit::new(self.adopt(&name).await?, Arc::new(OnceLock::from(self.clone())));
         unit.tracked.started().await?;
         Ok(unit)
     }

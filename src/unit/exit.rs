@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use super::machine::{Ending, JobResult};
 use super::usage::Usage;
 use crate::error::{Error, Result};
+use crate::journal::Remembered;
 
 /// How a unit ended: what [`Unit::wait`](crate::Unit::wait) resolves to.
 ///
@@ -39,6 +40,11 @@ pub struct Exit {
     pub invocation_id: Option<InvocationId>,
     /// What it has used, where [`Command::usage`](crate::Command::usage) asked for that and it could be read.
     pub usage: Option<Usage>,
+    /// Whether this is what the journal says. The connection to the manager was lost when the unit ended, and when it was
+    /// there again the unit was not. A failure is told in full then; of a success [`status`](Exit::status) may be `None`
+    /// though there was a main process, since nobody logs it. [`Command::durable`](crate::Command::durable) keeps units from
+    /// being forgotten so.
+    pub from_journal: bool,
 }
 
 /// Why a unit ended.
@@ -165,7 +171,35 @@ impl Exit {
             runtime: (ending.left > 0 && ended > ending.left).then(|| Duration::from_micros(ended - ending.left)),
             invocation_id: ending.invocation_id,
             usage: None,
+            from_journal: false,
         }
+    }
+
+    /// What the journal says, of a run that left the inactive state at this time (monotonic and real-time, in µs), where
+    /// that is known. `None` where it does not say how the run ended.
+    pub(crate) fn remembered(unit: &str, found: &Remembered, left: Option<(u64, u64)>) -> Option<Self> {
+        let status = found.status.as_ref().and_then(|(code, number)| match &**code {
+            "exited" => Some(Status::Exited(u8::try_from(*number).ok()?)),
+            "killed" => Some(Status::Killed(*number)),
+            "dumped" => Some(Status::Dumped(*number)),
+            _ => None,
+        });
+        let (ended_realtime, ended) = found.ended;
+        let runtime = left.filter(|(left, _)| ended > *left).map(|(left, _)| Duration::from_micros(ended - left));
+        Some(Exit {
+            unit: unit.into(),
+            result: match found.result.as_deref()? {
+                "condition" => Outcome::Condition,
+                result => Outcome::from_result(result),
+            },
+            status,
+            started: left.and_then(|(_, realtime)| time(realtime)),
+            ended: time(ended_realtime),
+            runtime,
+            invocation_id: found.run,
+            usage: None,
+            from_journal: true,
+        })
     }
 }
 

@@ -18,8 +18,21 @@ pub(crate) enum Event {
     /// The state of a unit that someone else has started, when it is first known, and whether it has been active since it
     /// was last inactive. A job that it names counts as its start job.
     Adopted { state: UnitState, activated: bool },
+    /// The state of the unit when it was looked up after a time in which signals may have been lost, and whether it has been
+    /// active since it was last inactive.
+    Found { state: UnitState, activated: bool },
     /// The answer to [`Verdict::Ask`]; `Dead` also where the unit is not loaded any more.
     Answer { question: u32, sub: SubState },
+}
+
+impl Event {
+    /// The state of the unit that it tells of.
+    pub fn state_mut(&mut self) -> Option<&mut UnitState> {
+        match self {
+            Event::Unit(state) | Event::Adopted { state, .. } | Event::Found { state, .. } => Some(state),
+            Event::Accepted { .. } | Event::JobRemoved { .. } | Event::Answer { .. } => None,
+        }
+    }
 }
 
 /// What an event means for those who wait.
@@ -205,6 +218,26 @@ impl Machine {
                 };
                 self.unit = Some(state);
             }
+            Event::Found { state, activated } => {
+                self.asking = false;
+                self.activated |= activated || state.active == ActiveState::Active;
+                match &mut self.start {
+                    StartJob::Running { job } if *job == state.job => {}
+                    StartJob::Running { job } => {
+                        let job = *job;
+                        self.start = StartJob::Gone { job, result: self.presumed(&state) };
+                    }
+                    StartJob::Unknown { removed } => {
+                        let gone = removed.iter().any(|gone| gone.job == state.job);
+                        self.start = match state.job {
+                            job if job > 0 && !gone && !self.activated => StartJob::Running { job },
+                            job => StartJob::Gone { job, result: self.presumed(&state) },
+                        };
+                    }
+                    StartJob::Gone { .. } => {}
+                }
+                self.unit = Some(state);
+            }
             Event::Answer { question, sub } => {
                 if !self.asking || question != self.questions {
                     return Verdict::Wait;
@@ -232,6 +265,29 @@ impl Machine {
         if !self.may_be_over() {
             self.restarts = restarts;
         }
+    }
+
+    /// The unit is not loaded any more, and no signal of its end was lost: what the last one has said is the end, if it has
+    /// said that.
+    pub fn vanish(&mut self) -> Verdict {
+        match &self.unit {
+            Some(unit) if unit.active.is_over() && unit.job == 0 && unit.entered > 0 => {
+                let unit = unit.clone();
+                self.restarts = false;
+                self.apply(Event::Found { state: unit, activated: false })
+            }
+            _ => Verdict::Wait,
+        }
+    }
+
+    /// Whether systemd may start it again after its end.
+    pub fn restarts(&self) -> bool {
+        self.restarts
+    }
+
+    /// When it left the inactive state, as far as signals have told (`InactiveExitTimestamp(Monotonic)`, in µs).
+    pub fn left(&self) -> Option<(u64, u64)> {
+        self.unit.as_ref().filter(|unit| unit.left > 0).map(|unit| (unit.left, unit.left_realtime))
     }
 
     fn judge(&mut self) -> Verdict {
@@ -329,7 +385,7 @@ impl UnitState {
     }
 
     /// Whether it stays active after its main process has ended (`RemainAfterExit=`).
-    fn remains(&self) -> bool {
+    pub fn remains(&self) -> bool {
         self.active == ActiveState::Active && self.sub == SubState::Exited
     }
 }

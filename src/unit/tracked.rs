@@ -42,6 +42,8 @@ struct Progress {
     processes: Vec<u32>,
     /// Whether the start has come to what it should.
     activated: bool,
+    /// The start was never sent, and can be sent again.
+    unsent: bool,
     waiting: Vec<Waiting>,
     next: u32,
     /// Rare, so elsewhere.
@@ -85,6 +87,7 @@ impl Tracked {
                 runs: None,
                 processes: Vec::new(),
                 activated: false,
+                unsent: false,
                 waiting: Vec::new(),
                 next: 0,
                 streams: None,
@@ -168,6 +171,15 @@ impl Tracked {
         }
     }
 
+    /// The start never came to systemd: whoever waits for that is to send it again.
+    pub fn unsent(&self, wakers: &mut Vec<Waker>) {
+        let mut progress = self.lock();
+        if matches!(progress.phase, Phase::Starting) {
+            progress.unsent = true;
+            progress.wake(Milestone::Started, wakers);
+        }
+    }
+
     /// The start has come to what it should.
     pub fn activated(&self, wakers: &mut Vec<Waker>) {
         let mut progress = self.lock();
@@ -192,6 +204,19 @@ impl Tracked {
         let mut wakers = Vec::new();
         self.finish(Err(error), &mut wakers);
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until systemd has accepted the start: whether it has. If not the start is to be sent again.
+    pub async fn sent(&self) -> Result<bool> {
+        let sent = self.until(Milestone::Started, |progress| match &progress.phase {
+            Phase::Starting if progress.unsent => Some(Ok(false)),
+            Phase::Starting => None,
+            Phase::Started => Some(Ok(true)),
+            Phase::Over(end) => Some(end.as_ref().as_ref().map(|_| true).map_err(Error::clone)),
+        });
+        let sent = sent.await;
+        self.lock().unsent = false;
+        sent
     }
 
     /// Waits until systemd has accepted the start.

@@ -261,7 +261,7 @@ fn a_runtime_of_one_thread_may_go_too() {
 #[test]
 fn outside_of_a_runtime_there_is_an_error_and_not_a_panic() {
     let (probe, _tales) = Probe::new();
-    let opening = Link::open(crate::bus::Target::System, probe);
+    let opening = Link::open(crate::bus::Way::once(crate::bus::Target::System), probe);
     let opened = futures::executor::block_on(opening);
     assert!(matches!(opened, Err(Error::NoRuntime)));
 }

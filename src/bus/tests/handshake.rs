@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use super::probe::{Probe, Tales, Told};
 use super::raw::{Raw, WELCOME, Wire, read_handshake};
 use super::{PATIENCE, soon};
-use crate::bus::{Link, Target};
+use crate::bus::{Link, Target, Way};
 use crate::error::{Error, Result};
 
 /// Listens at an address that is nobody else's.
@@ -39,7 +39,7 @@ fn serve<T: Send + 'static>(
 
 async fn open(target: Target) -> Result<(Link<Probe>, Tales)> {
     let (probe, tales) = Probe::new();
-    Ok((soon(Link::open(target, probe)).await?, tales))
+    Ok((soon(Link::open(Way::once(target), probe)).await?, tales))
 }
 
 fn tick() -> Vec<u8> {
@@ -169,7 +169,7 @@ async fn giving_up_closes_the_connection() {
                 until_closed(stream)
             });
             let (probe, _tales) = Probe::new();
-            let mut opening = Box::pin(Link::open(target(address), probe));
+            let mut opening = Box::pin(Link::open(Way::once(target(address)), probe));
             // It has to be polled to begin; the server waits for what it says.
             assert!(futures::poll!(&mut opening).is_pending());
             drop(opening);

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::probe::Probe;
 use super::{PATIENCE, soon};
-use crate::bus::{Link, Program, Target};
+use crate::bus::{Link, Program, Target, Way};
 use crate::error::{Error, Result};
 
 async fn open(script: &str) -> Result<Link<Probe>> {
     let arguments = ["-c", script].map(Into::into).into();
     let target = Target::Program(Program { path: "/bin/sh".into(), arguments, destination: "nowhere".into() });
-    Link::open(target, Probe::new().0).await
+    Link::open(Way::once(target), Probe::new().0).await
 }
 
 async fn reason(script: &str) -> String {
@@ -54,7 +54,7 @@ async fn it_is_made_to_end() {
 #[tokio::test]
 async fn it_cannot_be_run() {
     let target = Program { path: "/nonexistent/ssh".into(), arguments: Vec::new(), destination: "nowhere".into() };
-    let error = soon(Link::open(Target::Program(target), Probe::new().0)).await.unwrap_err();
+    let error = soon(Link::open(Way::once(Target::Program(target)), Probe::new().0)).await.unwrap_err();
     assert!(matches!(error, Error::System { errno: nix::errno::Errno::ENOENT, .. }), "{error:?}");
 }
 

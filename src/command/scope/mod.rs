@@ -228,7 +228,8 @@ impl Prepared<'_> {
         let scope = self.scope;
         let tracked = Arc::new(Tracked::new(self.name));
         let mut unit = Unit::new(tracked.clone(), Arc::new(OnceLock::from(manager.clone())));
-        let start = Start { pace: Pace::Quick, restarts: false, usage: scope.usage, mode: scope.job_mode };
+        let start =
+            Start { pace: Pace::Quick, restarts: false, usage: scope.usage, durable: false, mode: scope.job_mode };
         manager
             .start(
                 &tracked,

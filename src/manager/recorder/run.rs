@@ -13,7 +13,7 @@ use super::cases::{BUS_NAME, Case, Do, Properties, commands};
 use super::hindsight::{confirm, count_time, mark_end};
 use super::tape::{Tape, Ticket};
 use super::{MANAGER, MANAGER_PATH, PROPERTIES, UNIT};
-use crate::bus::{Container, Link, Message, Target, Value};
+use crate::bus::{Container, Link, Message, Target, Value, Way};
 use crate::error::Result;
 use crate::unit::machine::recording::{Line, Run, ServiceLine, Truth, UnitLine};
 
@@ -44,7 +44,7 @@ impl Recorder {
         let changed = Arc::new(watch::Sender::new(0));
         let tape = Tape { direct, changed: changed.clone(), ..Tape::default() };
         let target = if direct { Target::Peer(c"unix:path=/run/systemd/private".into()) } else { Target::System };
-        let recorder = Recorder { link: Link::open(target, tape).await.unwrap(), changed, direct };
+        let recorder = Recorder { link: Link::open(Way::once(target), tape).await.unwrap(), changed, direct };
         if !direct {
             let rule =
                 |message: &mut Message<'_>| message.append_str("type='signal',sender='org.freedesktop.systemd1'");

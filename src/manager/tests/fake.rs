@@ -78,6 +78,10 @@ impl Fake {
         self.peer.sender.set(sender);
     }
 
+    pub fn is_asked_for_signals(&self) -> bool {
+        self.listened.get()
+    }
+
     /// Is asked for signals.
     pub fn listen(&self) {
         for _ in 0..4 {

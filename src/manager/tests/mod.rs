@@ -2,6 +2,7 @@
 
 mod adoption;
 mod fake;
+mod gaps;
 mod linger;
 mod listening;
 mod loss;
@@ -33,7 +34,8 @@ async fn manager(direct: bool) -> (Manager, Fake) {
     let jobs = Arc::new(Jobs::new(!direct));
     let link = soon(Link::over(bus, Registry::new(direct, jobs.clone()))).await.unwrap();
     let (known, journals) = Default::default();
-    let inner = Inner { link, jobs, scope: Scope::System, private: direct, known, journals };
+    let patience = super::recovery::PATIENCE;
+    let inner = Inner { link, jobs, scope: Scope::System, private: direct, patience, known, journals };
     (Manager { inner: Arc::new(inner) }, Fake::new(peer, direct))
 }
 
@@ -45,7 +47,7 @@ struct Starting {
 }
 
 fn how(pace: Pace, restarts: bool) -> Start {
-    Start { pace, restarts, usage: false, mode: JobMode::Fail }
+    Start { pace, restarts, usage: false, durable: false, mode: JobMode::Fail }
 }
 
 fn begin(manager: &Manager, name: &str) -> Starting {

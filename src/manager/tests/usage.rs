@@ -16,7 +16,7 @@ const NAME: &str = "a.service";
 fn begin(manager: &Manager) -> Starting {
     let tracked = Arc::new(Tracked::new(NAME));
     let (theirs, inside) = (manager.clone(), tracked.clone());
-    let how = Start { pace: Pace::Quick, restarts: false, usage: true, mode: JobMode::Fail };
+    let how = Start { pace: Pace::Quick, restarts: false, usage: true, durable: false, mode: JobMode::Fail };
     let mut future = async move { theirs.start(&inside, how, |_| Ok(()), |_| Ok(())).await }.boxed();
     assert!((&mut future).now_or_never().is_none());
     Starting { tracked, manager: manager.clone(), future }
