@@ -21,7 +21,6 @@
 //! - `left`: units that nobody has any more, and that are still loaded.
 //! - `unlogged`: exits that the journal should have and has not.
 
-// LEAD: `tests/gaps.rs` has the same four stand-ins.
 #[path = "soak/faults.rs"]
 mod faults;
 #[path = "soak/journal.rs"]
@@ -42,22 +41,8 @@ use std::time::Duration;
 use faults::Faults;
 use load::Load;
 use random::Random;
-use sdrun::{Command, Error, Exit, Manager, Transport};
+use sdrun::{Manager, Transport};
 use tally::Tally;
-
-/// Whether the error says that it cannot be known what became of the unit.
-fn is_lost(error: &Error) -> bool {
-    matches!(error, Error::Disconnected { .. })
-}
-
-/// Whether the exit was learnt from the journal.
-fn is_from_journal(_: &Exit) -> bool {
-    false
-}
-
-fn durable(command: &mut Command) -> &mut Command {
-    command
-}
 
 struct Plan {
     seconds: u64,

@@ -181,9 +181,7 @@ impl Load {
             Deed::Drop => drop(command.kill_on_drop(true)),
             _ => {}
         }
-        if plan.durable {
-            crate::durable(&mut command);
-        }
+        command.durable(plan.durable);
         if plan.silent {
             command.property("LogLevelMax=err").expect("a property");
         }
@@ -262,16 +260,13 @@ impl Load {
 
     /// The start failed, which it may only where nobody answered.
     fn unanswered(&self, plan: &Plan, error: &Error) {
-        // The manager asks the bus daemon who has sent a call; where that is silent it refuses it.
-        let refused = matches!(error, Error::Call { name, .. } if **name == *"org.freedesktop.DBus.Error.Timeout");
-        if !refused && !(plan.cut && crate::is_lost(error)) {
+        // The manager asks the bus daemon who has sent a call; where that is silent for long its answer is none.
+        if !matches!(error, Error::Lost { .. }) {
             self.wrong(plan, &format!("cannot be started: {error}"));
         }
         count(&self.counters.unanswered);
         // It may be running. Nobody else will stop it. (It is looked for in `left` too.)
-        if plan.cut {
-            let _ = std::process::Command::new("systemctl").args([scope(), "--quiet", "stop", &plan.name]).output();
-        }
+        let _ = std::process::Command::new("systemctl").args([scope(), "--quiet", "stop", &plan.name]).output();
     }
 
     fn judge(&self, plan: &Plan, told: &sdrun::Result<Exit>) {
@@ -280,7 +275,7 @@ impl Load {
             Ok(exit) => {
                 let is_scope = matches!(plan.deed, Deed::Scope);
                 let status = if is_scope { None } else { Some(plan.status) };
-                let unsaid = crate::is_from_journal(exit) && exit.status.is_none() && exit.success();
+                let unsaid = exit.from_journal && exit.status.is_none() && exit.success();
                 if exit.result != plan.outcome() || (exit.status != status && !unsaid) {
                     self.wrong(plan, &format!("{exit:?}"));
                 }
@@ -290,12 +285,12 @@ impl Load {
                     [_, _, ..] => self.duplicated(plan, &runs),
                     _ => self.wrong(plan, &format!("ran as {runs:?}, not as {id}")),
                 }
-                if crate::is_from_journal(exit) {
+                if exit.from_journal {
                     count(&self.counters.from_journal);
                 }
                 self.remember(plan, exit);
             }
-            Err(error) if crate::is_lost(error) && plan.cut && !plan.durable => {
+            Err(error) if matches!(error, Error::Lost { .. }) && plan.cut && !plan.durable => {
                 count(&self.counters.unknown);
                 if runs.len() > 1 {
                     self.duplicated(plan, &runs);
