@@ -44,6 +44,10 @@ use random::Random;
 use sdrun::{Manager, Transport};
 use tally::Tally;
 
+/// How long a gap may last. Longer than the minute and a half for which a user manager hangs when its bus was killed: it
+/// connects to the bus that it is itself to start, and waits until that times out.
+const PATIENCE: Duration = Duration::from_secs(240);
+
 struct Plan {
     seconds: u64,
     seed: u64,
@@ -113,9 +117,9 @@ fn run_part(plan: &Plan, part: &str) -> ExitCode {
 async fn soak(plan: &Plan) -> Tally {
     let mut managers = Vec::new();
     for transport in [Transport::Bus, Transport::Private] {
-        managers.push(Manager::builder().transport(transport).connect().await.expect("a manager"));
+        managers.push(Manager::builder().transport(transport).patience(PATIENCE).connect().await.expect("a manager"));
     }
-    let load = Arc::new(Load::new(managers, &plan.faults));
+    let load = Arc::new(Load::new(managers, &plan.faults, plan.verbose));
     let mut random = Random::new(plan.seed);
     // Until everything has been done that is done once, and all memory was used that is used again.
     let warm = Duration::from_secs((plan.seconds / 10).clamp(2, 30));

@@ -10,12 +10,13 @@ use tokio::io::AsyncReadExt;
 
 use crate::faults::Faults;
 use crate::journal::{self, Ended};
+use crate::PATIENCE;
 use crate::random::Random;
-use crate::support::{DEADLINE, Folder, scope, systemctl};
+use crate::support::{DEADLINE, Folder, is_root, scope, systemctl};
 use crate::tally::{Counters, Tally, count};
 
 /// More than all of it takes that works: a gap, and a busy machine.
-const HANGS: Duration = Duration::from_secs(300);
+const HANGS: Duration = Duration::from_secs(PATIENCE.as_secs() + 60);
 
 /// How many ends there is room for, from the beginning, so that remembering them is no growth.
 const MANY: usize = 400_000;
@@ -26,6 +27,7 @@ pub struct Load {
     folder: Folder,
     next: AtomicU64,
     counters: Counters,
+    verbose: bool,
     /// What was told, to be compared with the journal.
     ended: Mutex<Vec<Ended>>,
 }
@@ -85,13 +87,14 @@ struct Plan {
 }
 
 impl Load {
-    pub fn new(managers: Vec<Manager>, faults: &Faults) -> Self {
+    pub fn new(managers: Vec<Manager>, faults: &Faults, verbose: bool) -> Self {
         let ended = vec![Ended::default(); MANY]; // written to, so that it is there
         let mut load = Load {
             managers: managers.into_iter().map(|manager| (manager.clone(), faults.cut(manager.is_private()))).collect(),
             folder: Folder::new(),
             next: AtomicU64::new(0),
             counters: Counters::default(),
+            verbose,
             ended: Mutex::new(ended),
         };
         load.ended.get_mut().unwrap().clear();
@@ -261,8 +264,15 @@ impl Load {
     /// The start failed, which it may only where nobody answered.
     fn unanswered(&self, plan: &Plan, error: &Error) {
         // The manager asks the bus daemon who has sent a call; where that is silent for long its answer is none.
-        if !matches!(error, Error::Lost { .. }) {
+        // A user manager has the system's move the processes of a scope, and does not come back to a system bus that went.
+        let immovable = !is_root()
+            && matches!(plan.deed, Deed::Scope)
+            && matches!(error, Error::Failed { exit } if exit.result == Outcome::Resources);
+        if !matches!(error, Error::Lost { .. }) && !immovable {
             self.wrong(plan, &format!("cannot be started: {error}"));
+        }
+        if self.verbose {
+            println!("soak: {plan}: {error}");
         }
         count(&self.counters.unanswered);
         // It may be running. Nobody else will stop it. (It is looked for in `left` too.)
