@@ -38,24 +38,22 @@ fn again_as_user() {
     support::again_as_user();
 }
 
-// LEAD: the four below become `Error::Lost`, `Exit::from_journal`, `Command::durable` and `ManagerBuilder::patience`.
-
 /// Whether the error says that it cannot be known what became of the unit.
 fn is_lost(error: &Error) -> bool {
-    matches!(error, Error::Disconnected { .. })
+    matches!(error, Error::Lost { .. })
 }
 
 /// Whether the exit was learnt from the journal.
-fn is_from_journal(_: &Exit) -> bool {
-    false
+fn is_from_journal(exit: &Exit) -> bool {
+    exit.from_journal
 }
 
 fn durable(command: &mut Command) -> &mut Command {
-    command
+    command.durable(true)
 }
 
-fn patience(builder: ManagerBuilder, _: std::time::Duration) -> ManagerBuilder {
-    builder
+fn patience(builder: ManagerBuilder, patience: std::time::Duration) -> ManagerBuilder {
+    builder.patience(patience)
 }
 
 /// How many handles wait, and how often the faults are repeated: as the environment says where the file is looped.

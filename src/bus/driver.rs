@@ -101,8 +101,12 @@ impl<R: Receiver> Context<'_, R> {
             self.calls.queued.push_back((parked, Some(ticket)));
             return Ok(());
         }
-        let cookie = self.bus.send(message)?;
-        self.calls.unanswered.insert(cookie, ticket);
+        match self.bus.send(message) {
+            Ok(cookie) => drop(self.calls.unanswered.insert(cookie, ticket)),
+            // The driver is about to see that the connection is broken, and says so to whoever has calls on it.
+            Err(Error::Disconnected { .. }) => self.calls.unsendable.push(ticket),
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 
@@ -126,6 +130,7 @@ impl<R: Receiver> Context<'_, R> {
                 None => drop(self.bus.send_only(message)),
                 Some(ticket) => match self.bus.send(message) {
                     Ok(cookie) => drop(self.calls.unanswered.insert(cookie, ticket)),
+                    Err(Error::Disconnected { .. }) => self.calls.unsendable.push(ticket),
                     Err(error) => failed.push((ticket, error)),
                 },
             }
@@ -140,6 +145,8 @@ struct Calls<T> {
     unanswered: HashMap<u64, T>,
     /// Those that wait for their turn.
     queued: VecDeque<(Parked, Option<T>)>,
+    /// Those that a connection that was broken already did not take.
+    unsendable: Vec<T>,
 }
 
 impl<T> Calls<T> {
@@ -149,7 +156,7 @@ impl<T> Calls<T> {
 
     fn drain(&mut self) -> Outstanding<T> {
         Outstanding {
-            unsent: self.queued.drain(..).filter_map(|(_, ticket)| ticket).collect(),
+            unsent: self.unsendable.drain(..).chain(self.queued.drain(..).filter_map(|(_, ticket)| ticket)).collect(),
             unanswered: self.unanswered.drain().map(|(_, ticket)| ticket).collect(),
         }
     }
@@ -157,7 +164,7 @@ impl<T> Calls<T> {
 
 impl<T> Default for Calls<T> {
     fn default() -> Self {
-        Calls { unanswered: HashMap::new(), queued: VecDeque::new() }
+        Calls { unanswered: HashMap::new(), queued: VecDeque::new(), unsendable: Vec::new() }
     }
 }
 

@@ -69,10 +69,10 @@ pub(super) fn is_not_loaded(error: &str) -> bool {
 /// Whether this says that the manager is not there: whether it may have got the call all the same.
 pub(super) fn is_absent(error: &str) -> Option<bool> {
     match error {
+        // The last is the manager's own: its bus daemon does not answer it. It may have begun what it was told to do.
         "org.freedesktop.DBus.Error.NoReply"
         | "org.freedesktop.DBus.Error.Disconnected"
-        | "org.freedesktop.DBus.Error.Timeout"
-        | "org.freedesktop.DBus.Error.TimedOut" => Some(true),
+        | "org.freedesktop.DBus.Error.Timeout" => Some(true),
         "org.freedesktop.DBus.Error.ServiceUnknown" | "org.freedesktop.DBus.Error.NameHasNoOwner" => Some(false),
         name if name.starts_with("org.freedesktop.DBus.Error.Spawn.") => Some(false),
         _ => None,

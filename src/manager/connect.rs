@@ -73,14 +73,20 @@ impl Scope {
         }
     }
 
-    /// Whose manager it is, where it logs to the journal of this host: a user's, or the system's. Of an address nobody
-    /// knows.
+    /// Whose manager it is, where it logs to the journal of this host: a user's, or the system's, as far as that can be
+    /// told.
     pub fn owner(&self) -> Option<Option<u32>> {
         match self {
-            Scope::System => Some(None),
-            Scope::User => Some(Some(nix::unistd::geteuid().as_raw())),
-            _ => None,
+            Scope::System | Scope::User | Scope::Address(_) => {
+                Some(self.is_user().then(|| nix::unistd::geteuid().as_raw()))
+            }
+            Scope::Machine(_) | Scope::UserMachine(_) | Scope::Capsule(_) | Scope::Remote(_) => None,
         }
+    }
+
+    /// Whether it is certain which manager that is: an address may lead anywhere.
+    pub fn is_certain(&self) -> bool {
+        !matches!(self, Scope::Address(_))
     }
 
     /// Whether it is a user's manager, as far as that can be told.

@@ -17,6 +17,8 @@ pub(super) struct Home {
     link: WeakLink<Registry>,
     /// Whose manager it is, where that logs to the journal of this host: root's and the system's are `None` inside.
     owner: Option<Option<u32>>,
+    /// Whether that is certain. Else only runs are asked about that are known by their ID.
+    certain: bool,
     queue: Arc<Mutex<Queue>>,
 }
 
@@ -54,12 +56,13 @@ impl Query {
 }
 
 impl Home {
-    pub fn new(link: WeakLink<Registry>, owner: Option<Option<u32>>) -> Self {
-        Home { link, owner, queue: Arc::default() }
+    pub fn new(link: WeakLink<Registry>, owner: Option<Option<u32>>, certain: bool) -> Self {
+        Home { link, owner, certain, queue: Arc::default() }
     }
 
-    pub fn has_journal(&self) -> bool {
-        self.owner.is_some()
+    /// Whether the journal can be asked about this.
+    pub fn has_journal(&self, query: &Query) -> bool {
+        self.owner.is_some() && (self.certain || query.run.is_some())
     }
 }
 

@@ -565,7 +565,7 @@ impl ManagerBuilder {
             match Link::open(way, Registry::new(private, jobs.clone())).await {
                 Ok(link) => {
                     if !patience.is_zero() {
-                        let home = Home::new(link.downgrade(), scope.owner());
+                        let home = Home::new(link.downgrade(), scope.owner(), scope.is_certain());
                         link.with(|registry, cx| registry.settle_in(home, patience, &scope, cx))?;
                     }
                     return Ok(Manager {

@@ -138,7 +138,7 @@ impl Registry {
         self.recovery.home = Some(home);
         self.recovery.patience = patience;
         // PID 1 does not end. What is in a container, or somewhere at an address, has no number here.
-        self.watches_process = matches!(scope, Scope::User | Scope::Capsule(_)) && !self.direct;
+        self.watches_process = scope.is_user() && scope.is_here() && scope.is_certain() && !self.direct;
         if self.direct && !matches!(scope, Scope::System) {
             if let Some(process) = cx.bus.peer() {
                 self.note_process(process);
@@ -425,7 +425,7 @@ impl Registry {
                 left: entry.left().filter(|_| !entry.restarts()),
                 start,
             };
-            match home.as_ref().filter(|home| home.has_journal()) {
+            match home.as_ref().filter(|home| home.has_journal(&query)) {
                 Some(home) => {
                     if let Some(doubt) = &mut entry.doubt {
                         doubt.journal = Some(round);

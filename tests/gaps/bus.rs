@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use sdrun::Error;
 
 use crate::crowd::{Crowd, KINDS, Kind, Told, Waiting, all_exits, all_told};
 use crate::faults::{bus_is_back, kill_bus, pause_bus, restart_bus, start_bus, stop_bus};
@@ -87,7 +86,6 @@ async fn bus_restarted_while_starts_are_in_flight() {
         let crowd = Crowd::new();
         let mut gate = crowd.gate();
         let starts = join_all((0..number("STARTS", 300)).map(|n| {
-            // None that ends inside the gap is unloaded: a start that was carried out can be asked for.
             let (mut command, case) = crowd.command(&gate, if n % 2 == 0 { Kind::Collected } else { Kind::Durable });
             let manager = &manager;
             async move { (command.start(manager).await, case) }
@@ -106,6 +104,9 @@ async fn bus_restarted_while_starts_are_in_flight() {
                 Ok(unit) => started.push(Waiting { case, unit }),
                 Err(error) => {
                     assert!(crate::is_lost(&error), "{}: {error:?}", case.name);
+                    // A call that the daemon never passed on looks like one that was carried out and is over already,
+                    // but for a unit that would have been kept.
+                    assert_eq!(case.kind, Kind::Collected, "{}: {error:?}", case.name);
                     assert!(case.runs().len() <= 1, "{}: {:?}", case.name, case.runs());
                     unknown += 1;
                 }
@@ -115,8 +116,6 @@ async fn bus_restarted_while_starts_are_in_flight() {
         gate.open();
         all_exits("started around the gap", &started).await;
         println!("round {round}: {} started, {unknown} unknown", started.len());
-        // The manager itself is never away, so whoever asks it learns whether there is such a unit.
-        assert_eq!(unknown, 0);
     }
 }
 
@@ -148,11 +147,12 @@ async fn bus_silent_for_30_seconds() {
     for (start, case) in starts {
         match start {
             Ok(unit) => started.push(Waiting { case, unit }),
-            // The manager asks the daemon who has sent a call, waits for 25 s, and refuses it.
-            Err(Error::Call { name, .. }) if *name == *"org.freedesktop.DBus.Error.Timeout" => {
-                assert!(case.runs().is_empty(), "{} was refused", case.name);
+            // The manager asks the daemon who has sent a call, waits for 25 s, and answers with a time-out.
+            Err(error) => {
+                // It may have been started all the same, which is looked up; what is not there was not, or is over.
+                assert!(crate::is_lost(&error), "{}: {error}", case.name);
+                assert!(case.runs().len() <= 1, "{}: {error}", case.name);
             }
-            Err(error) => panic!("{}: {error}", case.name),
         }
     }
     all_exits("started inside the pause", &started).await;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
-use sdrun::{Error, Exit, InvocationId, Manager, Outcome, Result, ServiceType, Status, Unit};
+use sdrun::{Error, Exit, Manager, Outcome, Result, ServiceType, Status, Unit};
 
 use crate::support::{Folder, scope, soon, systemctl};
 
@@ -288,10 +288,9 @@ impl Waiting {
 }
 
 /// Whether the error says of which unit it is, and of which run.
-fn names_what_is_known(_error: &Error, unit: &Unit) -> bool {
-    // LEAD: matches!(error, Error::Lost { unit: name, invocation_id, .. } if **name == *unit.name() && *invocation_id == unit.invocation_id())
-    let _: Option<InvocationId> = unit.invocation_id();
-    true
+fn names_what_is_known(error: &Error, unit: &Unit) -> bool {
+    matches!(error, Error::Lost { unit: name, invocation_id, .. }
+        if **name == *unit.name() && *invocation_id == unit.invocation_id())
 }
 
 /// All ends. Each is the truth, and those that may be unknown were told to be so.

@@ -23,6 +23,16 @@ async fn the_reply_to_a_start_is_lost() {
                 relay.swallow_answers(true);
                 let start = command.start(&manager);
                 let fault = async {
+                    if matches!(kind, Kind::Durable) {
+                        // It is the answer to the start of what keeps it that is lost: until then the unit is not started.
+                        until("its slice is there", || {
+                            !crate::support::systemctl(&["list-units", "--plain", "--no-legend", "sdrunkeep*"])
+                                .is_empty()
+                        })
+                        .await;
+                        relay.cut().await;
+                        relay.mend();
+                    }
                     until("the program runs", || !case.runs().is_empty()).await;
                     if ends_inside {
                         crowd.ended(&mut gate).await;

@@ -122,11 +122,12 @@ async fn a_peer_that_no_longer_reads_is_noticed_by_whoever_writes() {
     tokio::task::yield_now().await;
     // Nothing becomes readable at this end by that.
     UnixStream::from(peer.bus.fd().unwrap()).shutdown(Shutdown::Read).unwrap();
-    assert!(call(&link, 2).is_err());
+    // It is as one that was sent and not answered.
+    call(&link, 2).unwrap();
     let told = tales.next().await;
-    assert!(disconnected(&told, &[1]) || told == Told::Signal("Disconnected".into()), "{told:?}");
+    assert!(disconnected(&told, &[1, 2]) || told == Told::Signal("Disconnected".into()), "{told:?}");
     if told == Told::Signal("Disconnected".into()) {
-        assert!(disconnected(&tales.next().await, &[1]));
+        assert!(disconnected(&tales.next().await, &[1, 2]));
     }
     is_over(&link, |error| matches!(error, Error::Disconnected { .. }));
     drop(peer);
@@ -147,7 +148,7 @@ async fn a_peer_that_no_longer_reads_is_noticed_when_the_driver_writes() {
     .unwrap();
     assert_eq!(tales.next().await, Told::Timer);
     assert_eq!(tales.next().await, Told::Signal("Disconnected".into()));
-    assert!(disconnected(&tales.next().await, &[1]));
+    assert!(disconnected(&tales.next().await, &[1, 99]));
     drop(peer);
 }
 

@@ -87,7 +87,7 @@ impl Socket {
         let (link, fake) = tokio::join!(open, self.accept());
         let link = link.unwrap();
         let scope = Scope::Address(String::new());
-        let home = Home::new(link.downgrade(), None);
+        let home = Home::new(link.downgrade(), None, true);
         link.with(|registry, cx| registry.settle_in(home, patience, &scope, cx)).unwrap();
         let (known, journals) = Default::default();
         let inner = Inner { link, jobs, scope, private: self.direct, patience, known, journals };
