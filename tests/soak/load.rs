@@ -8,9 +8,9 @@ use std::time::Duration;
 use sdrun::{Command, Error, Exit, Manager, Outcome, Scope, ServiceType, Status, Stdio, Unit, Whom};
 use tokio::io::AsyncReadExt;
 
+use crate::PATIENCE;
 use crate::faults::Faults;
 use crate::journal::{self, Ended};
-use crate::PATIENCE;
 use crate::random::Random;
 use crate::support::{DEADLINE, Folder, is_root, scope, systemctl};
 use crate::tally::{Counters, Tally, count};
