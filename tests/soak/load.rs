@@ -8,14 +8,15 @@ use std::time::Duration;
 use sdrun::{Command, Error, Exit, Manager, Outcome, Scope, ServiceType, Status, Stdio, Unit, Whom};
 use tokio::io::AsyncReadExt;
 
+use crate::PATIENCE;
 use crate::faults::Faults;
 use crate::journal::{self, Ended};
 use crate::random::Random;
-use crate::support::{DEADLINE, Folder, scope, systemctl};
+use crate::support::{DEADLINE, Folder, is_root, scope, systemctl};
 use crate::tally::{Counters, Tally, count};
 
 /// More than all of it takes that works: a gap, and a busy machine.
-const HANGS: Duration = Duration::from_secs(300);
+const HANGS: Duration = Duration::from_secs(PATIENCE.as_secs() + 60);
 
 /// How many ends there is room for, from the beginning, so that remembering them is no growth.
 const MANY: usize = 400_000;
@@ -26,6 +27,7 @@ pub struct Load {
     folder: Folder,
     next: AtomicU64,
     counters: Counters,
+    verbose: bool,
     /// What was told, to be compared with the journal.
     ended: Mutex<Vec<Ended>>,
 }
@@ -85,13 +87,14 @@ struct Plan {
 }
 
 impl Load {
-    pub fn new(managers: Vec<Manager>, faults: &Faults) -> Self {
+    pub fn new(managers: Vec<Manager>, faults: &Faults, verbose: bool) -> Self {
         let ended = vec![Ended::default(); MANY]; // written to, so that it is there
         let mut load = Load {
             managers: managers.into_iter().map(|manager| (manager.clone(), faults.cut(manager.is_private()))).collect(),
             folder: Folder::new(),
             next: AtomicU64::new(0),
             counters: Counters::default(),
+            verbose,
             ended: Mutex::new(ended),
         };
         load.ended.get_mut().unwrap().clear();
@@ -181,9 +184,7 @@ impl Load {
             Deed::Drop => drop(command.kill_on_drop(true)),
             _ => {}
         }
-        if plan.durable {
-            crate::durable(&mut command);
-        }
+        command.durable(plan.durable);
         if plan.silent {
             command.property("LogLevelMax=err").expect("a property");
         }
@@ -262,16 +263,20 @@ impl Load {
 
     /// The start failed, which it may only where nobody answered.
     fn unanswered(&self, plan: &Plan, error: &Error) {
-        // The manager asks the bus daemon who has sent a call; where that is silent it refuses it.
-        let refused = matches!(error, Error::Call { name, .. } if **name == *"org.freedesktop.DBus.Error.Timeout");
-        if !refused && !(plan.cut && crate::is_lost(error)) {
+        // The manager asks the bus daemon who has sent a call; where that is silent for long its answer is none.
+        // A user manager has the system's move the processes of a scope, and does not come back to a system bus that went.
+        let immovable = !is_root()
+            && matches!(plan.deed, Deed::Scope)
+            && matches!(error, Error::Failed { exit } if exit.result == Outcome::Resources);
+        if !matches!(error, Error::Lost { .. }) && !immovable {
             self.wrong(plan, &format!("cannot be started: {error}"));
+        }
+        if self.verbose {
+            println!("soak: {plan}: {error}");
         }
         count(&self.counters.unanswered);
         // It may be running. Nobody else will stop it. (It is looked for in `left` too.)
-        if plan.cut {
-            let _ = std::process::Command::new("systemctl").args([scope(), "--quiet", "stop", &plan.name]).output();
-        }
+        let _ = std::process::Command::new("systemctl").args([scope(), "--quiet", "stop", &plan.name]).output();
     }
 
     fn judge(&self, plan: &Plan, told: &sdrun::Result<Exit>) {
@@ -280,7 +285,7 @@ impl Load {
             Ok(exit) => {
                 let is_scope = matches!(plan.deed, Deed::Scope);
                 let status = if is_scope { None } else { Some(plan.status) };
-                let unsaid = crate::is_from_journal(exit) && exit.status.is_none() && exit.success();
+                let unsaid = exit.from_journal && exit.status.is_none() && exit.success();
                 if exit.result != plan.outcome() || (exit.status != status && !unsaid) {
                     self.wrong(plan, &format!("{exit:?}"));
                 }
@@ -290,12 +295,12 @@ impl Load {
                     [_, _, ..] => self.duplicated(plan, &runs),
                     _ => self.wrong(plan, &format!("ran as {runs:?}, not as {id}")),
                 }
-                if crate::is_from_journal(exit) {
+                if exit.from_journal {
                     count(&self.counters.from_journal);
                 }
                 self.remember(plan, exit);
             }
-            Err(error) if crate::is_lost(error) && plan.cut && !plan.durable => {
+            Err(error) if matches!(error, Error::Lost { .. }) && plan.cut && !plan.durable => {
                 count(&self.counters.unknown);
                 if runs.len() > 1 {
                     self.duplicated(plan, &runs);
