@@ -202,7 +202,7 @@ impl Bus {
     }
 
     /// One end of a connection over a socket.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn over(fd: OwnedFd, server: bool) -> Result<Self> {
         let bus = Self::opened("sd_bus_new", |raw| {
             // SAFETY: `raw` is a place for the new bus.
@@ -331,7 +331,7 @@ impl Bus {
     }
 
     /// A signal.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn signal(&self, path: &CStr, interface: &CStr, member: &CStr) -> Result<Message<'_>> {
         Message::made("new signal", |raw| {
             // SAFETY: a live bus, a place for the message, NUL-terminated strings, which are copied.

@@ -189,7 +189,7 @@ impl<R: Receiver> Link<R> {
     }
 
     /// The same on a connection that a test has made.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub async fn over(bus: Bus, receiver: R) -> Result<Self> {
         let (bus, fd) = handshake(bus).await?;
         Ok(Self::drive(bus, fd, receiver))

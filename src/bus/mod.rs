@@ -10,6 +10,8 @@ mod connection;
 mod driver;
 mod foreign;
 mod message;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod raw;
 mod signature;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -17,6 +19,8 @@ mod value;
 mod watch;
 
 pub(crate) use child::{NO_DBUS, Program, SILENT, TIMED_OUT};
+#[cfg(any(test, fuzzing))]
+pub(crate) use connection::Step;
 pub(crate) use connection::{Bus, Parked, Target};
 pub(crate) use driver::{After, Context, Link, Receiver, Refusal};
 pub(crate) use foreign::Foreign;

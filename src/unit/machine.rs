@@ -390,6 +390,8 @@ impl JobResult {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 pub(crate) mod recording;
 #[cfg(test)]

@@ -10,17 +10,14 @@ mod odd;
 mod peer;
 mod probe;
 mod program;
-mod raw;
 mod reading;
 mod value;
 
 use std::future::Future;
-use std::time::Duration;
 
+use super::raw;
+pub(crate) use super::raw::PATIENCE;
 pub(crate) use peer::{Peer, connected};
-
-/// How long anything may take here before it counts as hung. Under valgrind all is slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is left in a pipe whose other ends are all closed, which is checked.
 fn last_words(reader: std::io::PipeReader) -> String {
