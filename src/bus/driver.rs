@@ -358,7 +358,9 @@ fn dispatch<R: Receiver>(receiver: &mut R, message: Message<'_>, cx: &mut Contex
                 receiver.reply(ticket, Err(Refusal { name, text }), cx);
             }
         }
-        // sdrun offers no objects; sd-bus itself has answered the calls that every peer must answer.
+        // sdrun offers no objects; sd-bus itself has answered the calls that every peer must answer. Who does not read what
+        // it is told already is told no more: else it would pile up here.
+        Some(Kind::MethodCall) if cx.bus.interest().is_ok_and(|interest| interest.contains(Interest::WRITABLE)) => {}
         Some(Kind::MethodCall) => {
             let refused = message
                 .error_reply(c"org.freedesktop.DBus.Error.UnknownObject", c"sdrun offers no objects")

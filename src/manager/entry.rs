@@ -21,6 +21,8 @@ use crate::unit::{Exit, Usage, name};
 pub(super) struct Entry {
     pub tracked: Arc<Tracked>,
     machine: Machine,
+    /// How many questions of the machine have no answer yet, and the one that is asked when one of them has.
+    questions: (u8, Option<u32>),
     /// The last that was said of the service interface (or that of the scope), unread until the unit's own signal says that it matters.
     service: Kept,
     places: Places,
@@ -86,6 +88,9 @@ pub(super) enum Answered {
     NotFound,
 }
 
+/// How many questions of one unit are on their way: a manager that says more and more and never answers gets no more.
+const MOST_QUESTIONS: u8 = 4;
+
 /// What to do with an entry after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -98,6 +103,7 @@ impl Entry {
         Entry {
             tracked,
             machine: Machine::new(restarts),
+            questions: (0, None),
             service: Kept::Nothing,
             places,
             given_up: None,
@@ -376,6 +382,12 @@ impl Entry {
         let accepted = matches!(event, Event::Accepted { .. });
         let adopted = matches!(event, Event::Adopted { .. });
         let unit_signal = matches!(event, Event::Unit(_));
+        let answered = matches!(event, Event::Answer { .. });
+        if answered {
+            self.questions.0 = self.questions.0.saturating_sub(1);
+        } else if unit_signal {
+            self.questions.1 = None;
+        }
         if let Event::Unit(state) | Event::Adopted { state, .. } = &event {
             if adopted || !self.machine.is_unknown() {
                 if let Some(id) = state.invocation_id {
@@ -389,7 +401,17 @@ impl Entry {
         if adopted {
             self.tracked.accepted(&mut cx.after.wakers);
         }
-        let verdict = self.machine.apply(event);
+        let verdict = match self.machine.apply(event) {
+            Verdict::Ask { question } if self.questions.0 == MOST_QUESTIONS => {
+                self.questions.1 = Some(question);
+                Verdict::Wait
+            }
+            Verdict::Wait if answered => match self.questions.1.take() {
+                Some(question) => Verdict::Ask { question },
+                None => Verdict::Wait,
+            },
+            verdict => verdict,
+        };
         if accepted {
             let places = self.places.take_accepted();
             cx.after.give_back(jobs, places);
@@ -428,6 +450,7 @@ impl Entry {
                 return self.when_over(cx);
             }
             Verdict::Ask { question } => {
+                self.questions.0 += 1;
                 if let Err(error) = self.ask(question, destination, cx) {
                     self.tracked.finish(Err(error), &mut cx.after.wakers);
                     return Fate::Remove;

@@ -5,6 +5,7 @@
 //! job is removed, and `Restart=` passes through `failed` on its way to the next attempt.
 
 use super::exit::{InvocationId, Outcome};
+use crate::error::shorten;
 
 /// What happens to a unit, as its manager reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -372,7 +373,7 @@ impl JobResult {
             "timeout" => JobResult::Timeout,
             "dependency" => JobResult::Dependency,
             "assert" => JobResult::Assert,
-            other => JobResult::Other(other.into()),
+            other => JobResult::Other(shorten(other)),
         }
     }
 
