@@ -11,7 +11,7 @@ help:
 	@echo 'make test    test everything on this systemd version'
 	@echo 'make matrix  the integration tests on systemd 252, 257 and 262'
 	@echo 'make bench   measure against systemd-run and a minimal C client'
-	@echo 'make fuzz    ten million inputs for each parser'
+	@echo 'make fuzz    ten million inputs for each fuzz target (make fuzz-short: 20 s each)'
 	@echo 'make check   format, lints, documentation'
 	@echo 'make setup   install what building and testing needs'
 	@echo 'make clean   remove what was built'
@@ -35,7 +35,11 @@ matrix:
 	$(SANDBOX)/matrix
 
 fuzz:
-	tests/fuzz/run property
+	tests/fuzz/run property message machine
+
+fuzz-short:
+	@$(SANDBOX)/setup fuzz
+	tests/fuzz/run --short
 
 bench:
 	@$(SANDBOX)/setup bench
@@ -53,4 +57,4 @@ setup:
 clean:
 	$(CARGO) clean
 
-.PHONY: help demo test matrix fuzz bench check setup clean
+.PHONY: help demo test matrix fuzz fuzz-short bench check setup clean
