@@ -14,6 +14,7 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures::task::AtomicWaker;
+use nix::errno::Errno;
 use tokio::io::Interest as Readiness;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
@@ -30,6 +31,10 @@ const BUDGET: usize = 256;
 
 /// How many calls may be unanswered. A stock system bus refuses every call past 128 of a connection.
 const MOST_UNANSWERED: usize = 112;
+
+/// How many messages may wait to be written when sd-bus has answered one more call of the peer's. What we say ourselves
+/// are some hundred at most. sd-bus would take 393,216, which are more than 300 MiB.
+const MOST_UNWRITTEN: u64 = 16 * 1024;
 
 /// What was decided under the lock and is to be done after it.
 pub(crate) trait After: Default + Send + 'static {
@@ -270,6 +275,10 @@ impl<R: Receiver> Shared<R> {
                 Ok(Step::Message(message)) => {
                     dispatch(receiver, message, &mut cx);
                     false
+                }
+                // sd-bus answers some calls itself, pings for instance, of whomever they are.
+                Ok(Step::Progress) if bus.unwritten() > MOST_UNWRITTEN => {
+                    return Turn::Lost(Error::system("write to a peer that does not read", Errno::ENOBUFS));
                 }
                 Ok(Step::Progress) => false,
                 Ok(Step::Idle) => true,

@@ -1,10 +1,12 @@
 //! Tests of the bus layer. They need no systemd and no bus daemon: the other end of every connection is here too.
 
+pub(crate) mod alone;
 mod connection;
 mod driver;
 mod ends;
 mod flow;
 mod handshake;
+mod hostile;
 mod message;
 mod odd;
 mod peer;

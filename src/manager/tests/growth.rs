@@ -9,6 +9,7 @@ use futures::{FutureExt, StreamExt};
 use super::fake::{State, before, dead, running, unit_properties};
 use super::{ALL, Fake, begin, begin_with, kept, manager, over, places, soon, started};
 use crate::bus::raw::{Raw, Wire, connected};
+use crate::bus::tests::alone::{alone, descriptors, has_not_grown, memory};
 use crate::bus::{Message, Value};
 use crate::error::Error;
 use crate::manager::{Manager, Pace};
@@ -18,38 +19,6 @@ use crate::unit::tracked::Tracked;
 
 const NAME: &str = "a.service";
 const MIB: usize = 1 << 20;
-
-/// Whether this is the process that a test has for itself alone, so that it can tell what that uses. If not, the test has
-/// been run in one.
-fn alone(test: &str) -> bool {
-    const ALONE: &str = "SDRUN_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        return true;
-    }
-    let name = format!("manager::tests::growth::{test}");
-    let program = std::env::current_exe().unwrap();
-    let output = std::process::Command::new(program).args(["--exact", &name]).env(ALONE, "1").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("1 passed"), "{said}");
-    false
-}
-
-/// Bytes of memory that the process has.
-fn memory() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Asserts that nothing much has come to what the process had.
-fn has_not_grown(before: usize, most: usize, what: &str) {
-    let now = memory();
-    assert!(now < before + most, "{what}: {} KiB more", now.saturating_sub(before) / 1024);
-}
 
 /// Signals of a thousand units of others, and of what is no unit.
 fn foreign() -> Vec<u8> {
@@ -174,7 +143,7 @@ const B: &str = "/org/freedesktop/systemd1/unit/b_2eservice";
 
 #[tokio::test]
 async fn a_million_signals_of_others_leave_nothing_behind() {
-    if !alone("a_million_signals_of_others_leave_nothing_behind") {
+    if !alone("manager::tests::growth::a_million_signals_of_others_leave_nothing_behind") {
         return;
     }
     let mut fake = Bytes::new().await;
@@ -197,7 +166,7 @@ const WARM: u32 = 2;
 
 #[tokio::test]
 async fn errors_keep_no_long_texts() {
-    if !alone("errors_keep_no_long_texts") {
+    if !alone("manager::tests::growth::errors_keep_no_long_texts") {
         return;
     }
     let mut fake = Bytes::new().await;
@@ -231,7 +200,7 @@ async fn errors_keep_no_long_texts() {
 
 #[tokio::test]
 async fn units_keep_no_long_texts() {
-    if !alone("units_keep_no_long_texts") {
+    if !alone("manager::tests::growth::units_keep_no_long_texts") {
         return;
     }
     let mut fake = Bytes::new().await;
@@ -378,7 +347,7 @@ async fn states_and_runs_that_nobody_takes_are_the_last_ones() {
 /// Jobs of a unit that are over before the reply to a stop that never comes.
 #[tokio::test]
 async fn jobs_before_a_reply_that_never_comes_are_forgotten() {
-    if !alone("jobs_before_a_reply_that_never_comes_are_forgotten") {
+    if !alone("manager::tests::growth::jobs_before_a_reply_that_never_comes_are_forgotten") {
         return;
     }
     let (manager, fake) = manager(true).await;
