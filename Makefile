@@ -12,7 +12,7 @@ help:
 	@echo 'make matrix  the integration tests on systemd 252, 257 and 262'
 	@echo 'make bench   measure against systemd-run and a minimal C client'
 	@echo 'make soak    ten minutes of random load and faults (SECONDS=N, SEED=N)'
-	@echo 'make fuzz    ten million inputs for each parser'
+	@echo 'make fuzz    ten million inputs for each fuzz target (make fuzz-short: 20 s each)'
 	@echo 'make check   format, lints, documentation'
 	@echo 'make setup   install what building and testing needs'
 	@echo 'make clean   remove what was built'
@@ -40,7 +40,11 @@ soak:
 	SOAK_SECONDS=$(or $(SECONDS),600) $(CARGO) test --locked --test soak
 
 fuzz:
-	tests/fuzz/run property
+	tests/fuzz/run property message machine
+
+fuzz-short:
+	@$(SANDBOX)/setup fuzz
+	tests/fuzz/run --short
 
 bench:
 	@$(SANDBOX)/setup bench
@@ -58,4 +62,4 @@ setup:
 clean:
 	$(CARGO) clean
 
-.PHONY: help demo test matrix soak fuzz bench check setup clean
+.PHONY: help demo test matrix soak fuzz fuzz-short bench check setup clean

@@ -151,7 +151,8 @@ impl Error {
     }
 
     pub(crate) fn message(expected: impl Into<Box<str>>) -> Self {
-        Error::Message { expected: expected.into() }
+        let expected: Box<str> = expected.into();
+        Error::Message { expected: shorten_text(&expected) }
     }
 
     /// An error reply, by its D-Bus name.
@@ -159,17 +160,25 @@ impl Error {
         match name {
             "org.freedesktop.DBus.Error.AccessDenied"
             | "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired" => {
-                Error::AccessDenied { method, message: message.into() }
+                Error::AccessDenied { method, message: shorten_text(message) }
             }
-            _ => Error::Call { method, name: name.into(), message: message.into() },
+            _ => Error::Call { method, name: name.into(), message: shorten_text(message) },
         }
     }
 }
 
 /// The start of a value, enough to recognise it in a message.
-fn shorten(value: &str) -> Box<str> {
-    const MOST: usize = 80;
-    match value.char_indices().nth(MOST) {
+pub(crate) fn shorten(value: &str) -> Box<str> {
+    shorten_to(80, value)
+}
+
+/// The start of a text that somebody else has written, who need not have known an end: it is kept as long as an error is.
+pub(crate) fn shorten_text(text: &str) -> Box<str> {
+    shorten_to(1000, text)
+}
+
+fn shorten_to(most: usize, value: &str) -> Box<str> {
+    match value.char_indices().nth(most) {
         None => value.into(),
         Some((cut, _)) => format!("{}… ({} bytes)", &value[..cut], value.len()).into(),
     }

@@ -154,6 +154,11 @@
 mod bus;
 mod command;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(all(test, not(fuzzing)))]
+mod fuzzing;
 mod journal;
 mod manager;
 mod property;

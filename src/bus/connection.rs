@@ -210,7 +210,7 @@ impl Bus {
     }
 
     /// One end of a connection over a socket.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn over(fd: OwnedFd, server: bool) -> Result<Self> {
         let bus = Self::opened("sd_bus_new", |raw| {
             // SAFETY: `raw` is a place for the new bus.
@@ -294,6 +294,14 @@ impl Bus {
         check("sd_bus_get_events", unsafe { sys::sd_bus_get_events(self.as_raw()) }).map(Interest::from_bits_truncate)
     }
 
+    /// How many messages were sent that are not in the socket yet.
+    pub fn unwritten(&self) -> u64 {
+        let mut count = 0;
+        // SAFETY: a live bus and a place for the number.
+        let counted = unsafe { sys::sd_bus_get_n_queued_write(self.as_raw(), &mut count) };
+        if counted < 0 { 0 } else { count }
+    }
+
     /// How long until [`process`](Bus::process) is due even if the descriptor stays silent.
     pub fn timeout(&self) -> Result<Option<Duration>> {
         let mut deadline = u64::MAX;
@@ -346,7 +354,7 @@ impl Bus {
     }
 
     /// A signal.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn signal(&self, path: &CStr, interface: &CStr, member: &CStr) -> Result<Message<'_>> {
         Message::made("new signal", |raw| {
             // SAFETY: a live bus, a place for the message, NUL-terminated strings, which are copied.

@@ -14,6 +14,7 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures::task::AtomicWaker;
+use nix::errno::Errno;
 use tokio::io::Interest as Readiness;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
@@ -31,6 +32,10 @@ const BUDGET: usize = 256;
 
 /// How many calls may be unanswered. A stock system bus refuses every call past 128 of a connection.
 const MOST_UNANSWERED: usize = 112;
+
+/// How many messages may wait to be written when sd-bus has answered one more call of the peer's. What we say ourselves
+/// are some hundred at most. sd-bus would take 393,216, which are more than 300 MiB.
+const MOST_UNWRITTEN: u64 = 16 * 1024;
 
 /// What was decided under the lock and is to be done after it.
 pub(crate) trait After: Default + Send + 'static {
@@ -225,7 +230,7 @@ impl<R: Receiver> Link<R> {
     }
 
     /// The same on a connection that a test has made.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub async fn over(bus: Bus, receiver: R) -> Result<Self> {
         let (bus, fd) = super::connecting::handshake(bus).await?;
         Ok(Self::drive(bus, fd, receiver, None))
@@ -418,6 +423,10 @@ impl<R: Receiver> Shared<R> {
                     dispatch(receiver, message, &mut cx);
                     false
                 }
+                // sd-bus answers some calls itself, pings for instance, of whomever they are.
+                Ok(Step::Progress) if bus.unwritten() > MOST_UNWRITTEN => {
+                    return Turn::Lost(Error::system("write to a peer that does not read", Errno::ENOBUFS));
+                }
                 Ok(Step::Progress) => false,
                 Ok(Step::Idle) => true,
                 Err(error) => return Turn::Lost(error),
@@ -556,7 +565,9 @@ fn dispatch<R: Receiver>(receiver: &mut R, message: Message<'_>, cx: &mut Contex
                 receiver.reply(ticket, Err(Refusal { name, text }), cx);
             }
         }
-        // sdrun offers no objects; sd-bus itself has answered the calls that every peer must answer.
+        // sdrun offers no objects; sd-bus itself has answered the calls that every peer must answer. Who does not read what
+        // it is told already is told no more: else it would pile up here.
+        Some(Kind::MethodCall) if cx.bus.interest().is_ok_and(|interest| interest.contains(Interest::WRITABLE)) => {}
         Some(Kind::MethodCall) => {
             let refused = message
                 .error_reply(c"org.freedesktop.DBus.Error.UnknownObject", c"sdrun offers no objects")

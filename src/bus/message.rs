@@ -243,7 +243,7 @@ impl<'b> Message<'b> {
     }
 
     /// Makes a message readable without sending it.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn seal(&mut self) -> Result<()> {
         // SAFETY: a live message; sealing twice is refused by sd-bus.
         check("sd_bus_message_seal", unsafe { sys::sd_bus_message_seal(self.as_raw(), 1, 0) })?;
@@ -463,7 +463,7 @@ impl<'b> Message<'b> {
     }
 
     /// Starts reading from the first field again.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn rewind(&self) -> Result<()> {
         // SAFETY: a live message; one that is not sealed is refused.
         check("sd_bus_message_rewind", unsafe { sys::sd_bus_message_rewind(self.as_raw(), 1) })?;

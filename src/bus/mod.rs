@@ -11,6 +11,8 @@ mod connection;
 mod driver;
 mod foreign;
 mod message;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod raw;
 mod signature;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,6 +21,8 @@ mod watch;
 
 pub(crate) use child::{NO_DBUS, Program, SILENT, TIMED_OUT};
 pub(crate) use connecting::{ENDED, Way};
+#[cfg(any(test, fuzzing))]
+pub(crate) use connection::Step;
 pub(crate) use connection::{Bus, Parked, Target};
 pub(crate) use driver::{After, Context, Link, Outstanding, Receiver, Refusal, WeakLink};
 pub(crate) use foreign::Foreign;

@@ -53,6 +53,9 @@ pub enum Value {
     Variant(Box<Value>),
 }
 
+/// How many values one that is read may hold. In memory each takes many times the bytes that it may have in a message.
+const MOST_VALUES: usize = 1 << 20;
+
 impl Value {
     /// The signature of the value, for instance `a{sv}`.
     pub fn signature(&self) -> String {
@@ -184,7 +187,13 @@ impl Value {
 
     /// Reads the next value of a message, whatever its type. `None` at the end.
     pub(crate) fn read_from(message: &Message<'_>) -> Result<Option<Self>> {
+        Self::read(message, &mut { MOST_VALUES })
+    }
+
+    /// The same, of so many values at most.
+    fn read(message: &Message<'_>, most: &mut usize) -> Result<Option<Self>> {
         let Some((code, contents)) = message.peek()? else { return Ok(None) };
+        *most = most.checked_sub(1).ok_or_else(|| Error::message(format!("no more than {MOST_VALUES} values")))?;
         Ok(Some(match code {
             b'y' => Value::Byte(message.read()?),
             b'b' => Value::Bool(message.read()?),
@@ -206,7 +215,7 @@ impl Value {
                 message.enter(Container::Array, None)?;
                 let mut entries = Vec::new();
                 while message.enter(Container::DictEntry, Some(&both))? {
-                    entries.push((Self::require(message)?, Self::require(message)?));
+                    entries.push((Self::require(message, most)?, Self::require(message, most)?));
                     message.exit()?;
                 }
                 message.exit()?;
@@ -215,19 +224,19 @@ impl Value {
             b'a' => {
                 let element = text_of(contents.to_bytes()).and_then(Signature::new)?;
                 message.enter(Container::Array, None)?;
-                let elements = Self::rest_of(message)?;
+                let elements = Self::rest_of(message, most)?;
                 message.exit()?;
                 Value::Array(element, elements)
             }
             b'r' => {
                 message.enter(Container::Struct, None)?;
-                let fields = Self::rest_of(message)?;
+                let fields = Self::rest_of(message, most)?;
                 message.exit()?;
                 Value::Struct(fields)
             }
             b'v' => {
                 message.enter(Container::Variant, None)?;
-                let inner = Self::require(message)?;
+                let inner = Self::require(message, most)?;
                 message.exit()?;
                 Value::Variant(Box::new(inner))
             }
@@ -236,12 +245,12 @@ impl Value {
     }
 
     /// The values up to the end of the container that is being read.
-    fn rest_of(message: &Message<'_>) -> Result<Vec<Self>> {
-        std::iter::from_fn(|| Self::read_from(message).transpose()).collect()
+    fn rest_of(message: &Message<'_>, most: &mut usize) -> Result<Vec<Self>> {
+        std::iter::from_fn(|| Self::read(message, most).transpose()).collect()
     }
 
-    fn require(message: &Message<'_>) -> Result<Self> {
-        Self::read_from(message)?.ok_or_else(|| Error::message("a value"))
+    fn require(message: &Message<'_>, most: &mut usize) -> Result<Self> {
+        Self::read(message, most)?.ok_or_else(|| Error::message("a value"))
     }
 
     fn fits(&self, element: &Signature) -> Result<&Self> {

@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use super::registry::Registry;
 use super::tickets::Ticket;
 use crate::bus::{Context, Message, Refusal};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shorten_text};
 use crate::unit::name::{UNIT_PATH, label};
 use crate::unit::tracked::Tracked;
 
@@ -84,11 +84,11 @@ pub(super) fn refused(method: &'static str, unit: Option<&str>, refusal: Refusal
     let Refusal { name, text } = refusal;
     match (name, unit) {
         ("org.freedesktop.systemd1.UnitExists", Some(unit)) => {
-            Error::UnitExists { name: unit.into(), message: text.into() }
+            Error::UnitExists { name: unit.into(), message: shorten_text(text) }
         }
         // Of a start it is another unit that is missing, one that is required.
         ("org.freedesktop.systemd1.NoSuchUnit", Some(unit)) if method != "StartTransientUnit" => {
-            Error::NoSuchUnit { name: unit.into(), message: text.into() }
+            Error::NoSuchUnit { name: unit.into(), message: shorten_text(text) }
         }
         // Nobody owns the name, and the bus daemon could not have it started.
         ("org.freedesktop.DBus.Error.ServiceUnknown" | "org.freedesktop.DBus.Error.NameHasNoOwner", _) => {
@@ -102,7 +102,10 @@ pub(super) fn refused(method: &'static str, unit: Option<&str>, refusal: Refusal
 fn unavailable(text: &str) -> Error {
     Error::Unavailable {
         manager: "the service manager".into(),
-        reason: format!("no systemd is on this bus ({text}); is systemd running as PID 1, or as `systemd --user`?")
-            .into(),
+        reason: format!(
+            "no systemd is on this bus ({}); is systemd running as PID 1, or as `systemd --user`?",
+            shorten_text(text)
+        )
+        .into(),
     }
 }

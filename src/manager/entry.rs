@@ -22,6 +22,8 @@ use crate::unit::{Exit, Usage, name};
 pub(super) struct Entry {
     pub tracked: Arc<Tracked>,
     machine: Machine,
+    /// How many questions of the machine have no answer yet, and the one that is asked when one of them has.
+    questions: (u8, Option<u32>),
     /// The last that was said of the service interface (or that of the scope), unread until the unit's own signal says that it matters.
     service: Kept,
     places: Places,
@@ -91,6 +93,9 @@ pub(super) enum Answered {
     NotFound,
 }
 
+/// How many questions of one unit are on their way: a manager that says more and more and never answers gets no more.
+const MOST_QUESTIONS: u8 = 4;
+
 /// What to do with an entry after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -103,6 +108,7 @@ impl Entry {
         Entry {
             tracked,
             machine: Machine::new(restarts),
+            questions: (0, None),
             service: Kept::Nothing,
             places,
             given_up: None,
@@ -386,6 +392,12 @@ impl Entry {
         let accepted = matches!(event, Event::Accepted { .. }) || found;
         let adopted = matches!(event, Event::Adopted { .. }) || found;
         let unit_signal = matches!(event, Event::Unit(_)) || found;
+        let answered = matches!(event, Event::Answer { .. });
+        if answered {
+            self.questions.0 = self.questions.0.saturating_sub(1);
+        } else if unit_signal {
+            self.questions.1 = None;
+        }
         if let Some(doubt) = &mut self.doubt {
             doubt.heard |= unit_signal;
             doubt.start &= !accepted;
@@ -403,8 +415,23 @@ impl Entry {
         if adopted {
             self.tracked.accepted(&mut cx.after.wakers);
         }
-        let verdict = self.machine.apply(event);
+        let verdict = match self.machine.apply(event) {
+            Verdict::Ask { question } if self.questions.0 == MOST_QUESTIONS => {
+                self.questions.1 = Some(question);
+                Verdict::Wait
+            }
+            Verdict::Wait if answered => match self.questions.1.take() {
+                Some(question) => Verdict::Ask { question },
+                None => Verdict::Wait,
+            },
+            verdict => verdict,
+        };
         self.act_on(verdict, (accepted, unit_signal), destination, jobs, cx)
+    }
+
+    /// A question of ours will have no answer.
+    pub fn unanswered(&mut self) {
+        self.questions = (self.questions.0.saturating_sub(1), None);
     }
 
     /// The unit is not loaded any more, and all that its last signals have said was heard: whether that was its end.
@@ -464,6 +491,7 @@ impl Entry {
                 return self.when_over(cx);
             }
             Verdict::Ask { question } => {
+                self.questions.0 += 1;
                 if let Err(error) = self.ask(question, destination, cx) {
                     self.tracked.finish(Err(error), &mut cx.after.wakers);
                     return Fate::Remove;

@@ -8,6 +8,8 @@ mod control;
 mod default;
 mod entry;
 mod environment;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod hindsight;
 mod holding;
 mod job_mode;

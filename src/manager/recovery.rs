@@ -195,10 +195,13 @@ impl Registry {
                 let act = read(Err(error.clone()));
                 cx.after.deferred.push(act);
             }
+            Ticket::Question(tracked, _) => self.with_entry(&tracked, cx, |entry, _| {
+                entry.unanswered();
+                Fate::Keep
+            }),
             // All of these are asked again for each unit, or for each connection.
             Ticket::Listen(_)
             | Ticket::Process
-            | Ticket::Question(..)
             | Ticket::Unit(_)
             | Ticket::Service(_)
             | Ticket::Usage(_)

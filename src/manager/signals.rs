@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::bus::{Container, Message, Took, Value};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shorten};
 use crate::unit::Usage;
 use crate::unit::exit::{InvocationId, ServiceState, time};
 use crate::unit::machine::{ActiveState, SubState, UnitState};
@@ -39,7 +39,7 @@ pub(super) fn unit_details(message: &Message<'_>) -> Result<(UnitState, Details)
     let details = Details {
         state: State {
             active: states::ActiveState::parse(&rest.active),
-            sub: rest.sub.into(),
+            sub: rest.sub,
             invocation_id: state.invocation_id,
             since: time(rest.since),
         },
@@ -57,8 +57,8 @@ pub(super) fn unit_details(message: &Message<'_>) -> Result<(UnitState, Details)
 /// What is read for [`Details`].
 #[derive(Debug, Default)]
 struct Rest {
-    active: String,
-    sub: String,
+    active: Box<str>,
+    sub: Box<str>,
     since: u64,
     not_found: bool,
     activated: u64,
@@ -97,14 +97,14 @@ fn read_unit(message: &Message<'_>, wanted: bool, mut rest: Option<&mut Rest>) -
                 let text = message.in_variant(c"s", || message.read_str())?;
                 active = Some(ActiveState::parse(text));
                 if let Some(rest) = &mut rest {
-                    rest.active = text.into();
+                    rest.active = shorten(text);
                 }
             }
             "SubState" => {
                 let text = message.in_variant(c"s", || message.read_str())?;
                 state.sub = SubState::parse(text);
                 if let Some(rest) = &mut rest {
-                    rest.sub = text.into();
+                    rest.sub = shorten(text);
                 }
                 // They come in a fixed order, these two first; in another order all would be read.
                 let running = active.is_some_and(|active| !active.is_over()) && state.sub != SubState::Exited;
@@ -147,7 +147,7 @@ pub(super) fn service_state(message: &Message<'_>) -> Result<ServiceState> {
 
 fn take_service(state: &mut ServiceState, name: &str, message: &Message<'_>) -> Result<Took> {
     match name {
-        "Result" => state.result = message.in_variant(c"s", || message.read_str())?.into(),
+        "Result" => state.result = shorten(message.in_variant(c"s", || message.read_str())?),
         "ExecMainPID" => state.processes[0] = message.read_variant()?,
         "ControlPID" => state.processes[1] = message.read_variant()?,
         "ExecMainCode" => state.code = message.read_variant()?,
@@ -216,11 +216,18 @@ fn counted(number: u64) -> Option<u64> {
     (number != u64::MAX).then_some(number)
 }
 
+/// No unit has a longer name (`UNIT_NAME_MAX`).
+const LONGEST_NAME: usize = 255;
+
 /// `JobRemoved`: the job's number, its unit and its result.
 pub(super) fn job_removed<'m>(message: &'m Message<'_>) -> Result<(u32, &'m str, &'m str)> {
     let job = message.read()?;
     message.read_path()?;
-    Ok((job, message.read_str()?, message.read_str()?))
+    let unit = message.read_str()?;
+    if unit.len() > LONGEST_NAME {
+        return Err(Error::message("the name of a unit"));
+    }
+    Ok((job, unit, message.read_str()?))
 }
 
 /// The number of the job whose path a method returned.
@@ -228,5 +235,5 @@ pub(super) fn job_of_reply(message: &Message<'_>) -> Result<u32> {
     let path = message.read_path()?;
     path.strip_prefix("/org/freedesktop/systemd1/job/")
         .and_then(|number| number.parse().ok())
-        .ok_or_else(|| Error::message(format!("a job's path, not {path:?}")))
+        .ok_or_else(|| Error::message(format!("a job's path, not {:?}", shorten(path))))
 }

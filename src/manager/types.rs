@@ -68,7 +68,10 @@ fn properties_in(xml: &str) -> Types {
         } else if let (true, true, Some(name), Some(kind)) =
             (ours, tag.starts_with("property"), attribute(tag, "name"), attribute(tag, "type"))
         {
-            types.insert(name.into(), kind.into());
+            // There are some hundred, of which none is long.
+            if types.len() < 10_000 && name.len() <= 255 && kind.len() <= 255 {
+                types.insert(name.into(), kind.into());
+            }
         }
     }
     types

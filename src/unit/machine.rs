@@ -5,6 +5,7 @@
 //! job is removed, and `Restart=` passes through `failed` on its way to the next attempt.
 
 use super::exit::{InvocationId, Outcome};
+use crate::error::shorten;
 
 /// What happens to a unit, as its manager reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,6 +219,9 @@ impl Machine {
                 };
                 self.unit = Some(state);
             }
+            Event::Found { state, activated } if self.is_unknown() => {
+                return self.apply(Event::Adopted { state, activated });
+            }
             Event::Found { state, activated } => {
                 self.asking = false;
                 self.activated |= activated || state.active == ActiveState::Active;
@@ -227,14 +231,7 @@ impl Machine {
                         let job = *job;
                         self.start = StartJob::Gone { job, result: self.presumed(&state) };
                     }
-                    StartJob::Unknown { removed } => {
-                        let gone = removed.iter().any(|gone| gone.job == state.job);
-                        self.start = match state.job {
-                            job if job > 0 && !gone && !self.activated => StartJob::Running { job },
-                            job => StartJob::Gone { job, result: self.presumed(&state) },
-                        };
-                    }
-                    StartJob::Gone { .. } => {}
+                    StartJob::Unknown { .. } | StartJob::Gone { .. } => {}
                 }
                 self.unit = Some(state);
             }
@@ -428,7 +425,7 @@ impl JobResult {
             "timeout" => JobResult::Timeout,
             "dependency" => JobResult::Dependency,
             "assert" => JobResult::Assert,
-            other => JobResult::Other(other.into()),
+            other => JobResult::Other(shorten(other)),
         }
     }
 
@@ -446,6 +443,8 @@ impl JobResult {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 pub(crate) mod recording;
 #[cfg(test)]

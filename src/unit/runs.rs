@@ -13,6 +13,9 @@ pub(crate) struct Runs {
     queue: Mutex<Queue>,
 }
 
+/// How many runs are kept for whoever does not take them.
+const MOST_RUNS: usize = 10_000;
+
 #[derive(Debug, Default)]
 struct Queue {
     /// Each with a handle that is counted already.
@@ -30,6 +33,11 @@ impl Runs {
         if !queue.closed {
             run.hold();
             queue.runs.push_back(Ok(run));
+            if queue.runs.len() > MOST_RUNS {
+                if let Some(Ok(oldest)) = queue.runs.pop_front() {
+                    oldest.release();
+                }
+            }
             wakers.extend(queue.waiting.drain(..).map(|(_, waker)| waker));
         }
     }

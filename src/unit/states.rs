@@ -109,8 +109,8 @@ pub struct States {
 
 impl Unit {
     /// The unit's states, from now on: first the present one, then every change that the manager reports, in order.
-    /// None is dropped here, however slowly they are taken; the manager itself merges changes that follow each other
-    /// closely. What is not taken is kept in memory.
+    /// None of the last 10,000 is dropped here, however slowly they are taken; the manager itself merges changes that
+    /// follow each other closely. What is not taken is kept in memory.
     ///
     /// The stream ends after the state in which the unit has ended, as [`wait`](Unit::wait) sees it; that of a unit that
     /// remains (`RemainAfterExit=`) goes on until it is inactive or failed. Of a unit that has ended before and is not
@@ -171,6 +171,9 @@ impl fmt::Debug for States {
     }
 }
 
+/// How many states a stream keeps for whoever does not take them.
+const MOST_STATES: usize = 10_000;
+
 /// The streams of one unit.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
@@ -211,6 +214,9 @@ impl Streams {
     pub fn push(&mut self, state: &State, wakers: &mut Vec<Waker>) {
         for queue in self.all.iter_mut().filter(|queue| !queue.closed && queue.last.as_ref() != Some(state)) {
             queue.last = Some(state.clone());
+            if queue.states.len() == MOST_STATES {
+                queue.states.pop_front();
+            }
             queue.states.push_back(Ok(state.clone()));
             wakers.extend(queue.waker.take());
         }

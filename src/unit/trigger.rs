@@ -83,7 +83,7 @@ impl Trigger {
     /// [`invocation_id`](Unit::invocation_id).
     ///
     /// Every run is there once, from the first on, also those before this is called, and however slowly they are taken:
-    /// what is not taken is kept in memory. Of several streams each gets runs that the others do not. A start by someone
+    /// of what is not taken the last 10,000 are kept in memory. Of several streams each gets runs that the others do not. A start by someone
     /// else (`systemctl start`) is a run too, and so is one that came to nothing because a condition was not met. What
     /// `Restart=` and `systemctl restart` start again goes on as the same run.
     ///

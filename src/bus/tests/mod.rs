@@ -1,26 +1,25 @@
 //! Tests of the bus layer. They need no systemd and no bus daemon: the other end of every connection is here too.
 
+pub(crate) mod alone;
 mod connection;
 mod driver;
 mod ends;
 mod flow;
 mod handshake;
+mod hostile;
 mod message;
 mod odd;
 mod peer;
 mod probe;
 mod program;
-mod raw;
 mod reading;
 mod value;
 
 use std::future::Future;
-use std::time::Duration;
 
+use super::raw;
+pub(crate) use super::raw::PATIENCE;
 pub(crate) use peer::{Peer, connected};
-
-/// How long anything may take here before it counts as hung. Under valgrind all is slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is left in a pipe whose other ends are all closed, which is checked.
 fn last_words(reader: std::io::PipeReader) -> String {

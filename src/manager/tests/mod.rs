@@ -1,8 +1,11 @@
 //! The manager against a systemd that is scripted: the other end of its connection, played by hand.
 
 mod adoption;
+mod cut;
 mod fake;
 mod gaps;
+mod growth;
+mod hostile;
 mod linger;
 mod listening;
 mod loss;
@@ -21,8 +24,8 @@ use super::connect::Scope;
 use super::jobs::{Jobs, Pace};
 use super::registry::Registry;
 use super::{Inner, JobMode, Manager, Start};
-use crate::bus::Link;
 use crate::bus::tests::{connected, soon};
+use crate::bus::{Bus, Link};
 use crate::error::{Error, Result};
 use crate::unit::Unit;
 use crate::unit::tracked::Tracked;
@@ -31,12 +34,17 @@ use fake::Fake;
 /// A manager and the fake systemd that it is connected to: on a bus, or `direct`.
 async fn manager(direct: bool) -> (Manager, Fake) {
     let (bus, peer) = connected();
+    (over(bus, direct).await, Fake::new(peer, direct))
+}
+
+/// A manager over this connection.
+async fn over(bus: Bus, direct: bool) -> Manager {
     let jobs = Arc::new(Jobs::new(!direct));
     let link = soon(Link::over(bus, Registry::new(direct, jobs.clone()))).await.unwrap();
     let (known, journals) = Default::default();
     let patience = super::recovery::PATIENCE;
     let inner = Inner { link, jobs, scope: Scope::System, private: direct, patience, known, journals };
-    (Manager { inner: Arc::new(inner) }, Fake::new(peer, direct))
+    Manager { inner: Arc::new(inner) }
 }
 
 /// A start that was sent, whose reply is not here yet.

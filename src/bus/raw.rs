@@ -2,17 +2,19 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::PATIENCE;
-use crate::bus::Bus;
-use crate::bus::connection::Step;
+use super::Bus;
+use super::connection::Step;
 
 /// What a server answers to the handshake of sd-bus, which a client sends in one piece without waiting.
-pub(super) const WELCOME: &[u8] = b"DATA\r\nOK 07070707070707070707070707070707\r\nAGREE_UNIX_FD\r\n";
+pub(crate) const WELCOME: &[u8] = b"DATA\r\nOK 07070707070707070707070707070707\r\nAGREE_UNIX_FD\r\n";
+
+/// How long anything may take here before it counts as hung. Under valgrind all is slow.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A client, and the socket that it is connected to.
-pub(super) fn pair() -> (Bus, UnixStream) {
+pub(crate) fn pair() -> (Bus, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(PATIENCE)).unwrap();
     theirs.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -20,7 +22,7 @@ pub(super) fn pair() -> (Bus, UnixStream) {
 }
 
 /// The same with the handshake behind them.
-pub(super) fn connected() -> (Bus, UnixStream) {
+pub(crate) fn connected() -> (Bus, UnixStream) {
     let (bus, mut stream) = pair();
     stream.write_all(WELCOME).unwrap();
     let deadline = Instant::now() + PATIENCE;
@@ -33,7 +35,7 @@ pub(super) fn connected() -> (Bus, UnixStream) {
 }
 
 /// Reads what a client says before its first message.
-pub(super) fn read_handshake(stream: &mut UnixStream) {
+pub(crate) fn read_handshake(stream: &mut UnixStream) {
     let mut said = Vec::new();
     while !said.ends_with(b"BEGIN\r\n") {
         let mut byte = [0];
@@ -44,7 +46,7 @@ pub(super) fn read_handshake(stream: &mut UnixStream) {
 
 /// A part of a message in the D-Bus wire format.
 #[derive(Default)]
-pub(super) struct Wire {
+pub(crate) struct Wire {
     pub big: bool,
     pub bytes: Vec<u8>,
 }
@@ -79,6 +81,18 @@ impl Wire {
         self.byte(0)
     }
 
+    /// An array whose elements are aligned to that many bytes.
+    pub fn array(&mut self, alignment: usize, fill: impl FnOnce(&mut Self)) -> &mut Self {
+        self.u32(0);
+        let size_at = self.bytes.len() - 4;
+        self.pad(alignment);
+        let start = self.bytes.len();
+        fill(self);
+        let size = (self.bytes.len() - start) as u32;
+        self.bytes[size_at..][..4].copy_from_slice(&if self.big { size.to_be_bytes() } else { size.to_le_bytes() });
+        self
+    }
+
     pub fn signature(&mut self, text: &str) -> &mut Self {
         self.byte(text.len() as u8).bytes.extend(text.bytes());
         self.byte(0)
@@ -86,11 +100,13 @@ impl Wire {
 }
 
 /// A message to be written as bytes.
-pub(super) struct Raw<'a> {
+pub(crate) struct Raw<'a> {
     pub kind: u8,
     pub reply_to: Option<u32>,
     pub error: Option<&'a str>,
     pub member: Option<&'a str>,
+    /// Path and interface, sent where there is a member.
+    pub object: (&'a str, &'a str),
     pub sender: Option<&'a str>,
     pub destination: Option<&'a str>,
     pub descriptors: u32,
@@ -106,6 +122,7 @@ impl<'a> Raw<'a> {
             reply_to: None,
             error: None,
             member,
+            object: ("/odd", "odd.Interface"),
             sender: None,
             destination: None,
             descriptors: 0,
@@ -126,8 +143,8 @@ impl<'a> Raw<'a> {
             wire.pad(8).byte(code).signature(if code == 1 { "o" } else { "s" }).text(text);
         };
         if self.member.is_some() {
-            field(&mut wire, 1, "/odd");
-            field(&mut wire, 2, "odd.Interface");
+            field(&mut wire, 1, self.object.0);
+            field(&mut wire, 2, self.object.1);
         }
         let texts = [(3, self.member), (4, self.error), (6, self.destination), (7, self.sender)];
         for (code, text) in texts {
