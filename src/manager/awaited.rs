@@ -21,6 +21,8 @@ pub(crate) struct JobId {
 #[derive(Debug)]
 pub(super) enum Told {
     Future(oneshot::Sender<Result<JobResult>>),
+    /// Nobody: it is the stop of a unit whose start was given up.
+    Undone,
     /// Nobody: it is the stop of a slice of our own that kept a unit loaded.
     Keeper {
         _connection: Obligation,

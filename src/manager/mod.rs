@@ -45,7 +45,7 @@ use crate::unit::tracked::Tracked;
 use calls::{MANAGER_INTERFACE, MANAGER_PATH, Method, unit_path};
 use connect::Scope;
 use holding::Holding;
-use jobs::Jobs;
+use jobs::{Jobs, Most};
 use registry::Registry;
 use remote::Remote;
 use types::Known;
@@ -100,6 +100,7 @@ pub struct ManagerBuilder {
     transport: Transport,
     ssh_options: Vec<String>,
     interactive: bool,
+    most: Most,
 }
 
 impl Manager {
@@ -202,6 +203,7 @@ impl Manager {
             transport: Transport::Auto,
             ssh_options: Vec::new(),
             interactive: false,
+            most: Most::default(),
         }
     }
 
@@ -475,15 +477,43 @@ impl ManagerBuilder {
         self
     }
 
+    /// How many starts may be in flight at once: those that systemd has not answered yet, and those of services of types
+    /// `simple` (the default), `exec` and `idle` until their process exists. The rest wait in order; to give up waiting
+    /// frees the place. Units that run are not counted: any number of them may be outstanding.
+    ///
+    /// The default is 48 on any transport: more make nothing faster, since the manager works on one after the other.
+    pub fn most_starting(mut self, most: usize) -> Self {
+        self.most.starting = Some(most);
+        self
+    }
+
+    /// How many lasting starts may be in flight beside those of [`most_starting`](ManagerBuilder::most_starting): the
+    /// start job of a oneshot service lasts until its process has ended, that of a notify, forking or dbus service until it
+    /// is ready. They have a bound of their own, so that slow starts hold up no quick ones.
+    ///
+    /// Each job that a client waits for takes a match rule of the manager's own connection to the bus, and a stock system
+    /// bus grants that 512. Past them a manager of systemd 252 is thrown off the bus, and one of 262 leaves signals out. So
+    /// the default on a system bus is 60, which three processes at full load may have at the same time, together with
+    /// their other jobs. Whoever knows that it is the only one there may set 400. On a user bus and on the private socket
+    /// no limit is near, and the default is 16384.
+    ///
+    /// Units whose [`usage`](crate::Command::usage) is to be read are referenced on a bus, which takes the place of a
+    /// lasting start as long as they run, for half of the places at most. Past that they are kept in another way.
+    pub fn most_lasting(mut self, most: usize) -> Self {
+        self.most.lasting = Some(most);
+        self
+    }
+
     /// Connects.
     ///
     /// # Errors
     ///
-    /// As [`Manager::system`], [`Manager::remote`] and [`Manager::capsule`], and [`Error::Invalid`] for a name or an
+    /// As [`Manager::system`], [`Manager::remote`] and [`Manager::capsule`], and [`Error::Invalid`] for a bound of zero, a name or an
     /// address that holds a NUL byte, where [`Transport::Private`] is asked for and the manager is in a container or on
     /// another host, or for an [`ssh_option`](ManagerBuilder::ssh_option) where there is no ssh.
     pub async fn connect(self) -> Result<Manager> {
-        let ManagerBuilder { mut scope, transport, ssh_options, interactive } = self;
+        let ManagerBuilder { mut scope, transport, ssh_options, interactive, most } = self;
+        let most = most.check()?;
         match (&mut scope, ssh_options.first()) {
             (Scope::Remote(remote), _) => remote.options = ssh_options,
             (_, Some(option)) => return Err(Error::invalid("ssh option", option, "is for Manager::remote only")),
@@ -492,7 +522,7 @@ impl ManagerBuilder {
         let mut failed = None;
         for target in scope.targets(transport)? {
             let private = target.is_direct();
-            let jobs = Arc::new(Jobs::new(scope.is_system_bus() && !private));
+            let jobs = Arc::new(Jobs::new(scope.is_system_bus() && !private, most));
             match Link::open(target, Registry::new(private, jobs.clone())).await {
                 Ok(link) => {
                     if interactive {

@@ -18,8 +18,10 @@ pub(crate) enum Ticket {
     Start(Arc<Tracked>),
     /// The `SubState` of a unit that may be about to restart.
     Question(Arc<Tracked>, u32),
-    /// The `StopUnit` of a unit whose start was given up.
-    Undo(Obligation),
+    /// A `StopUnit` that nobody waits for, but that is followed to its end.
+    Stop { unit: Box<str>, id: JobId, obligation: Option<Obligation> },
+    /// The `StopUnit` of a unit whose start was given up, where no signal will tell of its end.
+    Unheard(Obligation),
     /// `GetAll` of the unit interface of a unit that is adopted, or whose streams begin.
     Unit(Arc<Tracked>),
     /// `GetAll` of the service interface of a unit that has ended.
@@ -56,7 +58,7 @@ impl Released {
         match told {
             // Whoever waited may have given up, and the receiver with it.
             Told::Future(told) => self.deferred.push(Box::new(move || drop(told.send(result)))),
-            Told::Keeper { .. } => {}
+            Told::Keeper { .. } | Told::Undone => {}
         }
     }
 

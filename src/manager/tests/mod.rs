@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use futures::FutureExt;
 
 use super::connect::Scope;
-use super::jobs::{Jobs, Pace};
+use super::jobs::{Jobs, Most, Pace, STARTING};
 use super::registry::Registry;
 use super::{Inner, JobMode, Manager, Start};
 use crate::bus::Link;
@@ -30,7 +30,7 @@ use fake::Fake;
 /// A manager and the fake systemd that it is connected to: on a bus, or `direct`.
 async fn manager(direct: bool) -> (Manager, Fake) {
     let (bus, peer) = connected();
-    let jobs = Arc::new(Jobs::new(!direct));
+    let jobs = Arc::new(Jobs::new(!direct, Most::default()));
     let link = soon(Link::over(bus, Registry::new(direct, jobs.clone()))).await.unwrap();
     let (known, journals) = Default::default();
     let inner = Inner { link, jobs, scope: Scope::System, private: direct, known, journals };
@@ -106,7 +106,7 @@ fn kept(manager: &Manager) -> usize {
 }
 
 /// What is free when nothing is in flight.
-const ALL: (usize, usize) = (64, 64);
+const ALL: (usize, usize) = (STARTING, STARTING);
 
 /// Nothing but the test holds the unit: no entry of the registry, and no call in flight.
 fn is_forgotten(tracked: &Arc<Tracked>) -> bool {
