@@ -371,8 +371,9 @@ fn the_rest_wait_in_order() {
                 running.push((soon("the next", start).await.unwrap(), number));
             }
             drop((starts, opened));
+            let _open: Vec<_> = running.iter().map(|(_, gate)| open(&gates[*gate])).collect();
             for (unit, _) in &running {
-                unit.stop().await.unwrap();
+                soon("its end", unit.wait()).await.unwrap();
             }
             quick(manager).await;
         }
