@@ -566,8 +566,7 @@ impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
         // Where the connection is lost, nothing can be undone over it.
         let _ = self.manager.inner.link.with(|registry, cx| {
-            // Not before the lock is held: a released unit is forgotten when its job is over, and would go on.
-            self.tracked.release();
+            // The handle goes after this, and only then the unit may be forgotten.
             registry.give_up(self.tracked, cx);
         });
     }

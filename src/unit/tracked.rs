@@ -103,7 +103,6 @@ impl Tracked {
 
     /// A handle is gone.
     pub fn release(&self) {
-        // Giving a start up counts as the handle's end, and may be followed by that.
         let _ = self.handles.fetch_update(Ordering::AcqRel, Ordering::Acquire, |handles| handles.checked_sub(1));
     }
 

@@ -55,9 +55,27 @@ fn begin(manager: &Manager, name: &str) -> Starting {
 fn begin_with(manager: &Manager, name: &str, pace: Pace, restarts: bool) -> Starting {
     let tracked = Arc::new(Tracked::new(name));
     let (theirs, inside) = (manager.clone(), tracked.clone());
-    let mut future = async move { theirs.start(&inside, how(pace, restarts), |_| Ok(()), |_| Ok(())).await }.boxed();
+    let mut future = async move {
+        let mut handle = Handle(Some((theirs.clone(), inside.clone())));
+        theirs.start(&inside, how(pace, restarts), |_| Ok(()), |_| Ok(())).await?;
+        handle.0 = None;
+        Ok(())
+    }
+    .boxed();
     assert!((&mut future).now_or_never().is_none(), "it waits for the reply");
     Starting { tracked, manager: manager.clone(), future }
+}
+
+/// What stands for the handle until there is one: like that it is gone after the start was given up.
+struct Handle(Option<(Manager, Arc<Tracked>)>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some((manager, tracked)) = self.0.take() {
+            tracked.release();
+            manager.unused(&tracked);
+        }
+    }
 }
 
 impl Starting {
