@@ -241,6 +241,11 @@ async fn at_every_await_point(
             drop(result.unwrap_or_else(|error| panic!("{prefix}: {error}")));
         }
         works(manager, polls as u8).await;
+        if matches!(name, "freeze" | "thaw") {
+            // It may be frozen now, and systemd 262 stops nothing that is.
+            systemctl(&["thaw", &format!("{prefix}-base.service")]).await;
+            systemctl(&["stop", &format!("{prefix}-base.service")]).await;
+        }
         if then == Left {
             // What would start it again goes first.
             for kind in ["path", "timer", "socket", "*"] {

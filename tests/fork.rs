@@ -16,7 +16,9 @@ fn again_as_user() {
 }
 
 fn is_of_another_process<T>(result: Option<Result<T>>) -> bool {
-    matches!(result, Some(Err(Error::System { errno: Errno::ECHILD, .. })))
+    let error = result.and_then(Result::err);
+    eprintln!("in the child: {error:?}");
+    matches!(error, Some(Error::System { errno: Errno::ECHILD, .. }))
 }
 
 /// What does not hold in the child, by its number.
