@@ -128,6 +128,15 @@
 //! runtime runs. Dropping a wait changes nothing; waiting again gives what it would have given. Dropping a [`Unit`]
 //! leaves it running.
 //!
+//! A process that was forked has nothing of its parent's connections: what it calls on a [`Manager`] or a [`Unit`] from
+//! before, and waits for, is [`Error::System`] with `ECHILD`, and dropping them does nothing to the parent's units. (The
+//! tokio runtime is the parent's too: a child makes one of its own, or executes a program.)
+//!
+//! # Load
+//!
+//! Any number of units may be outstanding. How many may be starting, or be stopped, at once is bounded by what a stock bus
+//! bears, and the rest wait in order: see [`ManagerBuilder::most_lasting`] before starting hundreds of oneshots.
+//!
 //! # What it needs
 //!
 //! A tokio runtime of any flavour with its I/O and time drivers (`enable_all`), and libsystemd 246 or newer with its

@@ -2,48 +2,13 @@
 
 mod support;
 
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-
 use sdrun::{Command, Manager, Status};
-use support::{managers, soon};
+use support::{managers, poll_at_most, soon};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
 #[test]
 fn again_as_user() {
     support::again_as_user();
-}
-
-/// Polls a future up to `most` times, each time when it was woken. `None` when it was dropped after that: at once, or
-/// when it is `late`, when what it waited for has come.
-async fn poll_at_most<T>(most: usize, late: bool, future: impl Future<Output = T>) -> Option<T> {
-    struct Woken(AtomicBool, Waker);
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::SeqCst);
-            self.1.wake_by_ref();
-        }
-    }
-    let mut future = pin!(future);
-    let mut polls = 0;
-    let outer = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-    let woken = Arc::new(Woken(AtomicBool::new(true), outer));
-    let waker = Waker::from(woken.clone());
-    std::future::poll_fn(|_| {
-        while (!late && polls == most) || woken.0.swap(false, Ordering::SeqCst) {
-            if polls == most {
-                return Poll::Ready(None);
-            }
-            polls += 1;
-            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return Poll::Ready(Some(value));
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }
 
 async fn works(manager: &Manager, code: u8) {

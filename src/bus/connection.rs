@@ -399,7 +399,12 @@ impl Bus {
     fn own(&self, message: &Message<'_>) -> Result<()> {
         // SAFETY: a live message.
         let owner = unsafe { sys::sd_bus_message_get_bus(message.as_raw()) };
-        if owner == self.as_raw() { Ok(()) } else { Err(Error::system("use a message of another bus", Errno::EXDEV)) }
+        match owner {
+            owner if owner == self.as_raw() => Ok(()),
+            // Newer versions tell nothing of a message to a process that was forked since.
+            owner if owner.is_null() => Err(Error::system("use the connection of another process", Errno::ECHILD)),
+            _ => Err(Error::system("use a message of another bus", Errno::EXDEV)),
+        }
     }
 
     /// Keeps a message with the bus, to be read later.

@@ -22,6 +22,8 @@ pub(crate) struct JobId {
 #[derive(Debug)]
 pub(super) enum Told {
     Future(oneshot::Sender<Result<JobResult>>),
+    /// Nobody: it is the stop of a unit whose start was given up.
+    Undone,
     /// Nobody: it is the stop of a slice of our own that kept a unit loaded.
     Keeper {
         _connection: Obligation,
@@ -161,10 +163,10 @@ impl Awaited {
         }
     }
 
-    /// Whether it is our own slice that is to be stopped by this.
-    pub fn is_of_keeper(&self, id: &JobId) -> bool {
+    /// Who is told of this one.
+    pub fn told(&self, id: &JobId) -> Option<&Told> {
         let waiters = self.units.get(&id.label).map_or(&[][..], Vec::as_slice);
-        waiters.iter().any(|waiter| waiter.number == id.number && matches!(waiter.told, Told::Keeper { .. }))
+        waiters.iter().find(|waiter| waiter.number == id.number).map(|waiter| &waiter.told)
     }
 
     /// Takes this one out.

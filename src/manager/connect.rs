@@ -20,9 +20,16 @@ pub enum Transport {
     /// Over the bus daemon.
     Bus,
     /// The manager's private socket: `/run/systemd/private` for root, `$XDG_RUNTIME_DIR/systemd/private` for a
-    /// user. Faster, and needs no bus daemon. But it is systemd's own affair, not a promised interface, and on
-    /// newer systemd a process that holds it and does not read (blocked, or stopped) holds up the signals of every
-    /// other client on the host: for programs that keep their runtime running.
+    /// user. Faster, and needs no bus daemon. But it is systemd's own affair, not a promised interface.
+    ///
+    /// And it asks for a runtime that keeps running. The manager itself keeps what a process does not read from this
+    /// socket, up to its buffer's size. Then, on newer systemd, it waits: with systemd 262, after the start and end of
+    /// some 450 units of anyone's, no client on the host gets signals any more until that process reads, or its
+    /// connection is closed. A process that is stopped (SIGSTOP, a debugger), a frozen cgroup or a blocked thread of a
+    /// `current_thread` runtime is enough, and nothing can be done about it from inside. So: not for programs that block
+    /// their runtime or are stopped; and dropping the last [`Manager`](crate::Manager) and [`Unit`](crate::Unit) when
+    /// nothing is to be done closes it. On the bus, the bus daemon buffers for such a process (a stock one 127 MiB, some
+    /// 30,000 ends of units), and if that is not enough drops that process's connection alone.
     Private,
 }
 

@@ -9,7 +9,7 @@ use super::jobs::{Jobs, Places};
 use super::recovery::{Doubt, Looked};
 use super::registry::Registry;
 use super::signals::{self, Details};
-use super::tickets::{Given, Obligation, Ticket};
+use super::tickets::{Obligation, Ticket};
 use super::triggers::Before;
 use crate::bus::{Context, Message, Parked};
 use crate::error::{Error, Result};
@@ -29,6 +29,8 @@ pub(super) struct Entry {
     places: Places,
     /// Nobody waits for the start any more: it is undone once systemd has accepted it.
     given_up: Option<Obligation>,
+    /// It is to be stopped now.
+    undo: bool,
     /// No signal will tell of it.
     unheard: bool,
     /// The handle was told that the start has come to what it should.
@@ -112,6 +114,7 @@ impl Entry {
             service: Kept::Nothing,
             places,
             given_up: None,
+            undo: false,
             unheard: false,
             activated: false,
             over: false,
@@ -330,13 +333,15 @@ impl Entry {
         }
     }
 
-    /// The start is waited for no more: the unit is stopped, now or as soon as systemd has accepted it.
-    pub fn give_up(&mut self, destination: Option<&CStr>, obligation: Obligation, cx: &mut Context<'_, Registry>) {
-        if self.machine.is_unknown() {
-            self.given_up = Some(obligation);
-        } else {
-            self.stop(destination, obligation, cx);
-        }
+    /// The start is waited for no more: the unit is to be stopped, now or as soon as systemd has accepted it.
+    pub fn give_up(&mut self, obligation: Obligation) {
+        self.undo = !self.machine.is_unknown();
+        self.given_up = Some(obligation);
+    }
+
+    /// Whether it is to be stopped now, once.
+    pub fn take_undo(&mut self) -> Option<Obligation> {
+        if std::mem::take(&mut self.undo) { self.given_up.take() } else { None }
     }
 
     /// The same where no signal will ever tell of the unit: it goes as soon as systemd has accepted it.
@@ -345,11 +350,11 @@ impl Entry {
         self.unheard = true;
     }
 
-    fn stop(&self, destination: Option<&CStr>, obligation: Obligation, cx: &mut Context<'_, Registry>) {
+    fn stop_unheard(&mut self, obligation: Obligation, destination: Option<&CStr>, cx: &mut Context<'_, Registry>) {
         let sent = manager_call(cx, destination, c"StopUnit").and_then(|mut message| {
             message.append_str(self.tracked.name())?;
             message.append_str("replace")?;
-            cx.call(message, Ticket::Undo(Given::of(&self.tracked), obligation))
+            cx.call(message, Ticket::Unheard(obligation))
         });
         match sent {
             Ok(()) => tracing::debug!(unit = self.tracked.name(), "stopping a unit whose start was given up"),
@@ -456,12 +461,13 @@ impl Entry {
         if accepted {
             let places = self.places.take_accepted();
             cx.after.give_back(jobs, places);
-            if let Some(obligation) = self.given_up.take() {
-                self.stop(destination, obligation, cx);
-            }
             if self.unheard {
+                if let Some(obligation) = self.given_up.take() {
+                    self.stop_unheard(obligation, destination, cx);
+                }
                 return Fate::Remove;
             }
+            self.undo = self.given_up.is_some();
         }
         if self.machine.is_started() {
             let places = std::mem::take(&mut self.places);

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::awaited::Told;
 use super::calls::{MANAGER_PATH, Method};
-use super::jobs::{Jobs, Pace, Places};
+use super::jobs::{Jobs, Most, Pace, Places};
 use super::registry::Registry;
 use super::{JobMode, Start, signals};
 use crate::bus::raw::{Raw, WELCOME, Wire, connected};
@@ -128,7 +128,7 @@ async fn converse_on(source: &mut Source<'_>) {
     let (ours, mut stream) = UnixStream::pair().expect("a pair of sockets");
     stream.write_all(WELCOME).expect("the socket is empty");
     stream.set_nonblocking(true).expect("a socket");
-    let jobs = Arc::new(Jobs::new(!direct));
+    let jobs = Arc::new(Jobs::new(!direct, Most::default()));
     let bus = Bus::over(ours.into(), false).expect("a connection");
     let link = Link::over(bus, Registry::new(direct, jobs.clone())).await.expect("the handshake is over");
     let outstanding = outstanding(&link, &jobs, source);

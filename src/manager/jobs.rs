@@ -4,6 +4,9 @@
 //! which a stock system bus allows it 512, and each call in flight counts among the 128 replies that may be
 //! pending on ours. Past either, exits are lost. So a start needs a place, and what finds none waits in order.
 //!
+//! All clients of the manager share those 512. What one process may have there at most, all kinds of jobs together, is
+//! [`SHARE`], so that three of them at full load are no danger to each other. Nobody tells a client what others have.
+//!
 //! There are two kinds, so that slow starts do not hold up quick ones: the job of a `Type=simple` service is over
 //! as soon as its process exists, that of a oneshot only when it has ended. The jobs of stops, restarts and reloads have
 //! places of their own: units that are being started must not keep anyone from stopping them.
@@ -12,18 +15,29 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::error::{Error, Result};
+
 /// Quick starts between call and `JobRemoved`, lasting ones between call and reply.
-const STARTING: usize = 64;
+pub(crate) const STARTING: usize = 48;
 /// Lasting starts between reply and `JobRemoved`, on a system bus.
-const LASTING_ON_SYSTEM_BUS: usize = 256;
+const LASTING_ON_SYSTEM_BUS: usize = 60;
 /// Stops, restarts and reloads between call and `JobRemoved`, on a system bus.
-const CONTROLLING_ON_SYSTEM_BUS: usize = 64;
+const CONTROLLING_ON_SYSTEM_BUS: usize = 20;
+/// Stops that nobody waits for, between call and `JobRemoved`, on a system bus: of slices that kept a unit loaded, and of
+/// units that were given up. Handles have their exits before that, and the runtime may end then: what is not sent stays.
+const STOPPING_ON_SYSTEM_BUS: usize = 12;
+const UNDOING_ON_SYSTEM_BUS: usize = 16;
+/// What all that comes to. A manager has some rules of its own besides, one for each bus name that a service is to have.
+#[cfg(test)]
+const SHARE: usize = 512 / 3 - 14;
 /// The same where no limit of the bus daemon is near.
 const LASTING_ELSEWHERE: usize = 16 * 1024;
-/// Units that are referenced. Each costs the manager's connection a match rule too, so that on a system bus each takes
-/// the place of a lasting start.
-const REFERENCED: usize = 128;
 const CONTROLLING_ELSEWHERE: usize = 16 * 1024;
+const STOPPING_ELSEWHERE: usize = 64;
+const UNDOING_ELSEWHERE: usize = 16 * 1024;
+/// Units that are referenced. Each costs the manager's connection a match rule too, so that on a system bus each takes
+/// the place of a lasting start: of those that there are, half at most.
+const REFERENCED: usize = 128;
 /// Slices that keep a unit, while they are started and from when they are to be stopped. The manager's work for each unit
 /// grows with the slices that there are, so that no more are started while many are still to be stopped. What has its
 /// slice takes no place: units that run for long hold up nobody.
@@ -51,6 +65,25 @@ impl Pace {
     }
 }
 
+/// How many there may be, where it is not for this file to say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Most {
+    pub starting: Option<usize>,
+    pub lasting: Option<usize>,
+}
+
+impl Most {
+    /// Nothing would ever be started with a bound of nothing.
+    pub fn check(self) -> Result<Self> {
+        for (what, most) in [("most_starting", self.starting), ("most_lasting", self.lasting)] {
+            if most == Some(0) {
+                return Err(Error::invalid(what, "0", "would let nothing be started"));
+            }
+        }
+        Ok(self)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Jobs {
     starting: Semaphore,
@@ -59,6 +92,8 @@ pub(crate) struct Jobs {
     referenced: Semaphore,
     keepers: Semaphore,
     held: Semaphore,
+    stopping: usize,
+    undoing: usize,
     /// Slices to be stopped that found no place, since that cannot wait: the next places that are given back are theirs.
     owed: AtomicUsize,
 }
@@ -85,17 +120,21 @@ pub(crate) struct Places {
 }
 
 impl Jobs {
-    pub fn new(on_system_bus: bool) -> Self {
-        let (lasting, controlling) = if on_system_bus {
-            (LASTING_ON_SYSTEM_BUS, CONTROLLING_ON_SYSTEM_BUS)
+    pub fn new(on_system_bus: bool, most: Most) -> Self {
+        let (lasting, controlling, stopping, undoing) = if on_system_bus {
+            (LASTING_ON_SYSTEM_BUS, CONTROLLING_ON_SYSTEM_BUS, STOPPING_ON_SYSTEM_BUS, UNDOING_ON_SYSTEM_BUS)
         } else {
-            (LASTING_ELSEWHERE, CONTROLLING_ELSEWHERE)
+            (LASTING_ELSEWHERE, CONTROLLING_ELSEWHERE, STOPPING_ELSEWHERE, UNDOING_ELSEWHERE)
         };
+        let bounded = |most: Option<usize>, default: usize| most.unwrap_or(default).min(Semaphore::MAX_PERMITS);
+        let lasting = bounded(most.lasting, lasting);
         Jobs {
-            starting: Semaphore::new(STARTING),
+            starting: Semaphore::new(bounded(most.starting, STARTING)),
             lasting: Semaphore::new(lasting),
             controlling: Semaphore::new(controlling),
-            referenced: Semaphore::new(REFERENCED),
+            referenced: Semaphore::new(REFERENCED.min(lasting / 2)),
+            stopping,
+            undoing,
             keepers: Semaphore::new(KEEPERS),
             held: Semaphore::new(HELD),
             owed: AtomicUsize::new(0),
@@ -133,6 +172,16 @@ impl Jobs {
     /// Waits, in order, for the place of a slice that is started.
     pub async fn admit_keeper(&self) -> KeeperAdmission<'_> {
         KeeperAdmission(self.keepers.acquire().await.expect("never closed"))
+    }
+
+    /// How many stops of slices may be in flight.
+    pub fn stopping(&self) -> usize {
+        self.stopping
+    }
+
+    /// How many stops of units that were given up may be.
+    pub fn undoing(&self) -> usize {
+        self.undoing
     }
 
     /// The place of a slice that is to be stopped: it has one in any case.
@@ -207,7 +256,7 @@ mod tests {
 
     #[test]
     fn slow_starts_do_not_hold_up_quick_ones() {
-        let jobs = Jobs::new(true);
+        let jobs = Jobs::new(true, Most::default());
         let mut held = Vec::new();
         for _ in 0..LASTING_ON_SYSTEM_BUS {
             let mut places = jobs.admit(Pace::Lasting).now_or_never().expect("a place").keep();
@@ -221,9 +270,39 @@ mod tests {
         assert!(jobs.admit(Pace::Lasting).now_or_never().is_some());
     }
 
+    /// Three processes at full load are within what a stock system bus bears.
+    #[test]
+    fn one_process_has_its_share() {
+        let starting = STARTING + LASTING_ON_SYSTEM_BUS;
+        let others = CONTROLLING_ON_SYSTEM_BUS + STOPPING_ON_SYSTEM_BUS + UNDOING_ON_SYSTEM_BUS;
+        assert!(starting + others <= SHARE, "{starting} and {others}");
+    }
+
+    #[test]
+    fn bounds_are_settable() {
+        let jobs = Jobs::new(true, Most { starting: Some(2), lasting: Some(3) });
+        let held: Vec<_> = (0..2).map(|_| jobs.admit(Pace::Quick).now_or_never().expect("a place")).collect();
+        assert!(jobs.admit(Pace::Quick).now_or_never().is_none());
+        drop(held);
+        let lasting = || {
+            let mut places = jobs.admit(Pace::Lasting).now_or_never()?.keep();
+            jobs.give_back(places.take_accepted());
+            Some(places)
+        };
+        let held: Vec<_> = std::iter::from_fn(lasting).collect();
+        assert_eq!(held.len(), 3);
+        held.into_iter().for_each(|places| jobs.give_back(places));
+        // Not all of them may be taken by what is outstanding for as long as it likes.
+        assert!(jobs.try_reference().is_some());
+        assert!(jobs.try_reference().is_none());
+        assert!(Most { starting: Some(0), lasting: None }.check().is_err());
+        assert!(Most { starting: None, lasting: Some(0) }.check().is_err());
+        let _ = Jobs::new(false, Most { starting: Some(usize::MAX), lasting: Some(usize::MAX) }.check().unwrap());
+    }
+
     #[test]
     fn slices_to_be_stopped_come_first() {
-        let jobs = Jobs::new(false);
+        let jobs = Jobs::new(false, Most::default());
         let free = || {
             let held: Vec<_> = std::iter::from_fn(|| jobs.admit_keeper().now_or_never()).collect();
             held.len()
@@ -244,7 +323,7 @@ mod tests {
 
     #[test]
     fn whoever_gives_up_leaves_no_trace() {
-        let jobs = Jobs::new(true);
+        let jobs = Jobs::new(true, Most::default());
         for _ in 0..3 {
             let admitted: Vec<_> =
                 (0..STARTING).map(|_| jobs.admit(Pace::Quick).now_or_never().expect("a place")).collect();

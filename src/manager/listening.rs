@@ -94,6 +94,9 @@ impl Registry {
             cx.after.tell(told, Err(error.clone()));
         }
         self.stopping = 0;
+        self.undoing = 0;
+        let undone: Vec<_> = self.undone.drain(..).map(|(given, _)| given.unit).collect();
+        self.stop_unheard(&undone, cx);
         self.forget_triggered(error, &mut cx.after.wakers);
         let mut keepers = Vec::new();
         for (keeper, places) in self.keepers.drain(..) {

@@ -51,7 +51,7 @@ use calls::{MANAGER_INTERFACE, MANAGER_PATH, Method, unit_path};
 use connect::Scope;
 use hindsight::Home;
 use holding::Holding;
-use jobs::Jobs;
+use jobs::{Jobs, Most};
 use registry::Registry;
 use remote::Remote;
 use types::Known;
@@ -117,6 +117,7 @@ pub struct ManagerBuilder {
     ssh_options: Vec<String>,
     interactive: bool,
     patience: Duration,
+    most: Most,
 }
 
 impl Manager {
@@ -220,6 +221,7 @@ impl Manager {
             ssh_options: Vec::new(),
             interactive: false,
             patience: recovery::PATIENCE,
+            most: Most::default(),
         }
     }
 
@@ -543,15 +545,43 @@ impl ManagerBuilder {
         self
     }
 
+    /// How many starts may be in flight at once: those that systemd has not answered yet, and those of services of types
+    /// `simple` (the default), `exec` and `idle` until their process exists. The rest wait in order; to give up waiting
+    /// frees the place. Units that run are not counted: any number of them may be outstanding.
+    ///
+    /// The default is 48 on any transport: more make nothing faster, since the manager works on one after the other.
+    pub fn most_starting(mut self, most: usize) -> Self {
+        self.most.starting = Some(most);
+        self
+    }
+
+    /// How many lasting starts may be in flight beside those of [`most_starting`](ManagerBuilder::most_starting): the
+    /// start job of a oneshot service lasts until its process has ended, that of a notify, forking or dbus service until it
+    /// is ready. They have a bound of their own, so that slow starts hold up no quick ones.
+    ///
+    /// Each job that a client waits for takes a match rule of the manager's own connection to the bus, and a stock system
+    /// bus grants that 512. Past them a manager of systemd 252 is thrown off the bus, and one of 262 leaves signals out. So
+    /// the default on a system bus is 60, which three processes at full load may have at the same time, together with
+    /// their other jobs. Whoever knows that it is the only one there may set 400. On a user bus and on the private socket
+    /// no limit is near, and the default is 16384.
+    ///
+    /// Units whose [`usage`](crate::Command::usage) is to be read are referenced on a bus, which takes the place of a
+    /// lasting start as long as they run, for half of the places at most. Past that they are kept in another way.
+    pub fn most_lasting(mut self, most: usize) -> Self {
+        self.most.lasting = Some(most);
+        self
+    }
+
     /// Connects.
     ///
     /// # Errors
     ///
-    /// As [`Manager::system`], [`Manager::remote`] and [`Manager::capsule`], and [`Error::Invalid`] for a name or an
+    /// As [`Manager::system`], [`Manager::remote`] and [`Manager::capsule`], and [`Error::Invalid`] for a bound of zero, a name or an
     /// address that holds a NUL byte, where [`Transport::Private`] is asked for and the manager is in a container or on
     /// another host, or for an [`ssh_option`](ManagerBuilder::ssh_option) where there is no ssh.
     pub async fn connect(self) -> Result<Manager> {
-        let ManagerBuilder { mut scope, transport, ssh_options, interactive, patience } = self;
+        let ManagerBuilder { mut scope, transport, ssh_options, interactive, patience, most } = self;
+        let most = most.check()?;
         match (&mut scope, ssh_options.first()) {
             (Scope::Remote(remote), _) => remote.options = ssh_options,
             (_, Some(option)) => return Err(Error::invalid("ssh option", option, "is for Manager::remote only")),
@@ -560,7 +590,7 @@ impl ManagerBuilder {
         let mut failed = None;
         for target in scope.targets(transport)? {
             let private = target.is_direct();
-            let jobs = Arc::new(Jobs::new(scope.is_system_bus() && !private));
+            let jobs = Arc::new(Jobs::new(scope.is_system_bus() && !private, most));
             // ssh may ask for a password, which nobody expects then.
             let patience = if matches!(scope, Scope::Remote(_)) { Duration::ZERO } else { patience };
             let way = Way { target, interactive, patience: (!patience.is_zero()).then_some(patience) };
@@ -611,16 +641,10 @@ struct GiveUp<'a> {
 impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
         // Where the connection is lost, nothing can be undone over it.
-        // Not before the lock is held: a released unit is forgotten when its job is over, and would go on.
+        // The handle goes after this, and only then the unit may be forgotten.
         let _ = self.manager.inner.link.either(
-            |registry, cx| {
-                self.tracked.release();
-                registry.give_up(self.tracked, cx);
-            },
-            |registry, _| {
-                self.tracked.release();
-                registry.give_up_later(self.tracked);
-            },
+            |registry, cx| registry.give_up(self.tracked, cx),
+            |registry, _| registry.give_up_later(self.tracked),
         );
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::awaited::{InFlight, JobId};
+use super::awaited::{InFlight, JobId, Told};
 use super::calls::{get_all, is_absent, is_not_loaded, manager_call, refused};
 use super::connect::Scope;
 use super::entry::{Entry, Fate};
@@ -170,12 +170,14 @@ impl Registry {
         unanswered.into_iter().for_each(|ticket| self.unanswered(ticket, true, error, cx));
         // Whatever becomes of these jobs nobody will say: they are asked for, or stopped, again.
         for InFlight { id, method, .. } in self.awaited.in_flight() {
-            if self.awaited.is_of_keeper(&id) {
-                self.keep_again(&id);
-            } else if method == "StartTransientUnit" {
-                self.drop_job(&id, error, cx);
+            match self.awaited.told(&id) {
+                Some(Told::Keeper { .. }) => self.keep_again(&id),
+                Some(Told::Undone) => self.undone_without_us(&id),
+                _ if method == "StartTransientUnit" => self.drop_job(&id, error, cx),
+                _ => {}
             }
         }
+        self.recovery.to_undo.extend(self.undone.drain(..));
     }
 
     /// A call will never be answered. `sent` where the manager may have got it.
@@ -186,9 +188,12 @@ impl Registry {
                 Fate::Keep
             }),
             Ticket::Start(tracked) => self.unsent(&tracked, cx),
-            Ticket::Undo(given, obligation) => self.recovery.to_undo.push((given, obligation)),
+            Ticket::Stop { id, given_up: None, .. } => self.keep_again(&id),
+            Ticket::Stop { id, given_up: Some(given_up), .. } => {
+                self.undone_without_us(&id);
+                self.recovery.to_undo.push(given_up);
+            }
             Ticket::Triggered(label) => self.triggered_unanswered(&label),
-            Ticket::Job { id, .. } if self.awaited.is_of_keeper(&id) => self.keep_again(&id),
             Ticket::Job { method: "StopUnit", unit, id, .. } => self.recovery.to_stop.push((unit, id)),
             Ticket::Job { id, .. } => self.drop_job(&id, error, cx),
             Ticket::Call(_, _, read) => {
@@ -205,6 +210,7 @@ impl Registry {
             | Ticket::Unit(_)
             | Ticket::Service(_)
             | Ticket::Usage(_)
+            | Ticket::Unheard(_)
             | Ticket::Look(_)
             | Ticket::TriggeredService(_)
             | Ticket::JobThere(_) => {}
@@ -251,6 +257,13 @@ impl Registry {
         if let Some((unit, _, places)) = self.awaited.take(id) {
             self.stopping = self.stopping.saturating_sub(1);
             self.keepers.push_back((unit, places));
+        }
+    }
+
+    /// The stop of a unit is not followed any more.
+    fn undone_without_us(&mut self, id: &JobId) {
+        if self.awaited.take(id).is_some() {
+            self.undoing = self.undoing.saturating_sub(1);
         }
     }
 
@@ -501,6 +514,8 @@ impl Registry {
             cx.after.tell(told, Err(error.clone()));
         }
         self.stopping = 0;
+        self.undone.clear();
+        self.undoing = 0;
         for (_, places) in self.keepers.drain(..) {
             cx.after.give_back(&self.jobs, places);
         }
@@ -532,6 +547,8 @@ impl Registry {
             after.give_back(&self.jobs, places);
         }
         self.stopping = 0;
+        self.undone.clear();
+        self.undoing = 0;
         self.forget_triggered(error, &mut after.wakers);
         for mut entry in self.units.drain().flat_map(|(_, entries)| entries) {
             after.give_back(&self.jobs, entry.places());

@@ -14,17 +14,13 @@ use super::jobs::{Admission, Jobs, Places};
 use super::listening::LINGER;
 use super::recovery::Recovery;
 use super::signals::{self, Details};
-use super::tickets::{Obligation, ReadReply, Released, Ticket};
+use super::tickets::{Given, Obligation, ReadReply, Released, Ticket};
 use super::triggers::Triggered;
 use crate::bus::{Container, Context, Message, Outstanding, Receiver, Refusal, Value};
 use crate::error::{Error, Result};
 use crate::unit::machine::{Event, JobResult, SubState};
 use crate::unit::name::{self, UNIT_PATH, label};
 use crate::unit::tracked::Tracked;
-
-/// How many slices are stopped at once. Handles have their exits before that, and the runtime may end then: what is not
-/// sent stays. More would, with all other jobs, be too near to the 512 match rules that a system bus allows the manager.
-const MOST_STOPPING: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -45,6 +41,9 @@ pub(crate) struct Registry {
     /// Slices of ours that need not keep a unit any more, and how many are being stopped.
     pub(super) keepers: VecDeque<(Box<str>, Places)>,
     pub(super) stopping: usize,
+    /// The same of units whose start was given up.
+    pub(super) undone: VecDeque<(Given, Obligation)>,
+    pub(super) undoing: usize,
     pub(super) listening: bool,
     /// Whether, on a bus, the signals of scopes are among what it listens to.
     pub(super) hears_scopes: bool,
@@ -75,6 +74,8 @@ impl Registry {
             awaited: Awaited::default(),
             keepers: VecDeque::new(),
             stopping: 0,
+            undone: VecDeque::new(),
+            undoing: 0,
             listening: direct,
             hears_scopes: false,
             was_there: false,
@@ -175,26 +176,57 @@ impl Registry {
     }
 
     pub(super) fn stop_keepers(&mut self, cx: &mut Context<'_, Self>) {
-        while self.stopping < MOST_STOPPING {
+        while self.stopping < self.jobs.stopping() {
             let Some((keeper, places)) = self.keepers.pop_front() else { return };
             let told = Told::Keeper { _connection: self.obligations.clone() };
-            let id = self.awaited.ask(&keeper, "StopUnit", told, places);
-            let ticket = Ticket::Job { method: "StopUnit", unit: keeper.clone(), id: id.clone(), again: false };
-            let sent = manager_call(cx, self.destination(), c"StopUnit").and_then(|mut message| {
-                message.append_str(&keeper)?;
-                message.append_str("replace")?;
-                self.listen(cx)?;
-                cx.call(message, ticket)
-            });
-            match sent {
+            match self.stop(&keeper, (told, places), None, cx) {
                 Ok(()) => self.stopping += 1,
                 Err(error) => {
                     tracing::warn!(unit = &*keeper, %error, "cannot stop the slice");
-                    self.awaited.answered(&id, Err(error));
                     cx.after.give_back(&self.jobs, places);
                 }
             }
         }
+    }
+
+    /// The unit is to be stopped, since its start was given up. Nobody waits for that, but each of these jobs counts
+    /// among what the bus bears too, however many handles are dropped at once.
+    fn undo(&mut self, given: Given, obligation: Obligation, cx: &mut Context<'_, Self>) {
+        self.undone.push_back((given, obligation));
+        self.stop_undone(cx);
+    }
+
+    fn stop_undone(&mut self, cx: &mut Context<'_, Self>) {
+        while self.undoing < self.jobs.undoing() {
+            let Some((given, obligation)) = self.undone.pop_front() else { return };
+            let unit = given.unit.clone();
+            match self.stop(&unit, (Told::Undone, Places::default()), Some((given, obligation)), cx) {
+                Ok(()) => {
+                    tracing::debug!(unit = &*unit, "stopping a unit whose start was given up");
+                    self.undoing += 1;
+                }
+                Err(error) => tracing::warn!(unit = &*unit, %error, "cannot stop the unit"),
+            }
+        }
+    }
+
+    /// Has a unit stopped, and follows that to its end. The obligation is one until systemd has taken the call.
+    fn stop(
+        &mut self,
+        unit: &str,
+        (told, places): (Told, Places),
+        given_up: Option<(Given, Obligation)>,
+        cx: &mut Context<'_, Self>,
+    ) -> Result<()> {
+        let id = self.awaited.ask(unit, "StopUnit", told, places);
+        let ticket = Ticket::Stop { unit: unit.into(), id: id.clone(), given_up };
+        let sent = manager_call(cx, self.destination(), c"StopUnit").and_then(|mut message| {
+            message.append_str(unit)?;
+            message.append_str("replace")?;
+            self.listen(cx)?;
+            cx.call(message, ticket)
+        });
+        sent.inspect_err(|error| drop(self.awaited.answered(&id, Err(error.clone()))))
     }
 
     /// Stops slices where no signal will tell when that is done.
@@ -215,20 +247,23 @@ impl Registry {
     fn settle(&mut self, settled: impl IntoIterator<Item = Settled>, cx: &mut Context<'_, Self>) {
         for Settled { told, places, result } in settled {
             cx.after.give_back(&self.jobs, places);
-            if let Told::Keeper { .. } = &told {
-                self.stopping = self.stopping.saturating_sub(1);
+            match &told {
+                Told::Keeper { .. } => self.stopping = self.stopping.saturating_sub(1),
+                Told::Undone => self.undoing = self.undoing.saturating_sub(1),
+                Told::Future(_) => {}
             }
             cx.after.tell(told, result);
         }
         self.stop_keepers(cx);
+        self.stop_undone(cx);
         self.rest();
     }
 
     /// The start is waited for no more: the unit is stopped, now or once systemd has accepted it.
     pub fn give_up(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
-        let (destination, obligation) = (self.destination(), self.obligations.clone());
-        self.with_entry(tracked, cx, |entry, cx| {
-            entry.give_up(destination, obligation, cx);
+        let obligation = self.obligations.clone();
+        self.with_entry(tracked, cx, |entry, _| {
+            entry.give_up(obligation);
             entry.when_unused()
         });
     }
@@ -327,7 +362,9 @@ impl Registry {
         let label = label(tracked.name());
         let Some(entries) = self.units.get_mut(label.as_str()) else { return };
         let Some(at) = entries.iter().position(|entry| Arc::ptr_eq(&entry.tracked, tracked)) else { return };
-        if act(&mut entries[at], cx) == Fate::Remove {
+        let fate = act(&mut entries[at], cx);
+        let undo = entries[at].take_undo();
+        if fate == Fate::Remove {
             let entry = entries.swap_remove(at);
             if entries.is_empty() {
                 self.units.remove(label.as_str());
@@ -335,6 +372,11 @@ impl Registry {
             let keeper = entry.discard(self.destination(), &self.jobs, cx);
             self.let_go_of_all(keeper);
             self.stop_keepers(cx);
+        }
+        if let Some(obligation) = undo {
+            self.undo(Given::of(tracked), obligation, cx);
+        }
+        if fate == Fate::Remove {
             self.rest();
         }
     }
@@ -452,13 +494,25 @@ impl Receiver for Registry {
                     }
                 }
             }
-            Ticket::Undo(_, obligation) => drop(obligation),
             Ticket::Look(look) => self.looked(look, reply, cx),
             Ticket::JobThere(id) => self.job_there(&id, reply.map(drop), cx),
             Ticket::Process => {
                 if let Ok(process) = reply.map_err(drop).and_then(|message| message.read().map_err(drop)) {
                     self.note_process(process);
                 }
+            }
+            Ticket::Unheard(obligation) => drop(obligation),
+            Ticket::Stop { unit, id, given_up } => {
+                let job = match reply {
+                    Ok(message) => signals::job_of_reply(message),
+                    Err(refusal) => Err(refused("StopUnit", Some(&unit), refusal)),
+                };
+                if let Err(error) = &job {
+                    tracing::debug!(unit = &*unit, %error, "stop refused");
+                }
+                let settled = self.awaited.answered(&id, job);
+                self.settle(settled, cx);
+                drop(given_up);
             }
             Ticket::Triggered(label) => {
                 let answer = match reply {

@@ -20,8 +20,10 @@ pub(crate) enum Ticket {
     Start(Arc<Tracked>),
     /// The `SubState` of a unit that may be about to restart.
     Question(Arc<Tracked>, u32),
-    /// The `StopUnit` of a unit whose start was given up.
-    Undo(Given, Obligation),
+    /// A `StopUnit` that nobody waits for, but that is followed to its end.
+    Stop { unit: Box<str>, id: JobId, given_up: Option<(Given, Obligation)> },
+    /// The `StopUnit` of a unit whose start was given up, where no signal will tell of its end.
+    Unheard(Obligation),
     /// A question about a unit, asked because signals may have been lost.
     Look(Look),
     /// `GetJob`: whether a job is still there.
@@ -47,7 +49,7 @@ pub(crate) enum Ticket {
 /// A unit whose start was given up. Whoever started it has forgotten it.
 #[derive(Debug)]
 pub(super) struct Given {
-    unit: Box<str>,
+    pub unit: Box<str>,
     since: u64,
     run: Option<InvocationId>,
 }
@@ -91,7 +93,7 @@ impl Released {
         match told {
             // Whoever waited may have given up, and the receiver with it.
             Told::Future(told) => self.deferred.push(Box::new(move || drop(told.send(result)))),
-            Told::Keeper { .. } => {}
+            Told::Keeper { .. } | Told::Undone => {}
         }
     }
 

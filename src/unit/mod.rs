@@ -115,6 +115,17 @@ impl Following {
         }
     }
 
+    /// Follows the same unit for something else, whatever becomes of the handle.
+    pub fn another(&self) -> Arc<Self> {
+        self.tracked.hold();
+        Arc::new(Following {
+            tracked: self.tracked.clone(),
+            manager: self.manager.clone(),
+            given_up: AtomicBool::new(false),
+            starting: AtomicBool::new(false),
+        })
+    }
+
     /// Waits until the unit has ended, or nothing more can be known of it.
     pub async fn until_ended(self: Arc<Self>) {
         let _ = self.tracked.ended().await;

@@ -182,9 +182,11 @@ impl Pty {
             master.try_clone().map_err(|error| Error::io("duplicate the pseudo-terminal's descriptor", &error))?;
         let reader = Master::new(master, Interest::READABLE)?;
         let writer = Master::new(other, Interest::WRITABLE)?;
+        // It is followed for the terminal too: to give the start up ends what there is for the handle.
+        let unit = unit.another();
         let ended = Box::pin(unit.clone().until_ended());
         let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
-        let open = Some(Open { slave, unit: unit.clone(), ended, runtime });
+        let open = Some(Open { slave, unit, ended, runtime });
         Ok(Pty { reader: PtyReader { master: reader, open }, writer: PtyWriter { master: writer } })
     }
 

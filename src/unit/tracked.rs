@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use super::exit::{Exit, InvocationId};
 use super::states::{State, Streams};
 use crate::error::{Error, Result};
@@ -21,6 +23,8 @@ pub(crate) struct Tracked {
     /// When it began to be followed, or the run of another one's unit began, in µs of the monotonic clock. All that the
     /// unit has logged since is its own.
     since: AtomicU64,
+    /// The process that it belongs to.
+    process: u32,
     progress: Mutex<Progress>,
 }
 
@@ -82,6 +86,7 @@ impl Tracked {
             handles: AtomicUsize::new(1),
             watched: AtomicBool::new(false),
             since: now().into(),
+            process: std::process::id(),
             progress: Mutex::new(Progress {
                 phase: Phase::Starting,
                 runs: None,
@@ -106,7 +111,6 @@ impl Tracked {
 
     /// A handle is gone.
     pub fn release(&self) {
-        // Giving a start up counts as the handle's end, and may be followed by that.
         let _ = self.handles.fetch_update(Ordering::AcqRel, Ordering::Acquire, |handles| handles.checked_sub(1));
     }
 
@@ -317,12 +321,16 @@ impl Tracked {
         progress.streams.as_mut().map_or(Poll::Ready(None), |streams| streams.poll(number, cx))
     }
 
-    async fn until<T>(&self, milestone: Milestone, mut look: impl FnMut(&Progress) -> Option<T>) -> T {
+    async fn until<T>(&self, milestone: Milestone, mut look: impl FnMut(&Progress) -> Option<Result<T>>) -> Result<T> {
         let mut place = Place { tracked: self, number: None };
         poll_fn(|cx| {
             let mut progress = self.lock();
             if let Some(found) = look(&progress) {
                 return Poll::Ready(found);
+            }
+            if std::process::id() != self.process {
+                // Nobody reads the connection here: nothing would ever come.
+                return Poll::Ready(Err(Error::system("use a handle of the process before the fork", Errno::ECHILD)));
             }
             let number = *place.number.get_or_insert_with(|| {
                 progress.next += 1;

@@ -5,8 +5,11 @@ pub mod container;
 pub mod sshd;
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use sdrun::{Exec, Manager, Signature, Transport, Value};
@@ -73,6 +76,36 @@ pub async fn soon<T>(what: &str, future: impl IntoFuture<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("{what}: not within {DEADLINE:?}"),
     }
+}
+
+/// Polls a future up to `most` times, each time when it was woken. `None` when it was dropped after that: at once, or
+/// when it is `late`, when what it waited for has come.
+pub async fn poll_at_most<T>(most: usize, late: bool, future: impl Future<Output = T>) -> Option<T> {
+    struct Woken(AtomicBool, Waker);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+            self.1.wake_by_ref();
+        }
+    }
+    let mut future = pin!(future);
+    let mut polls = 0;
+    let outer = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+    let woken = Arc::new(Woken(AtomicBool::new(true), outer));
+    let waker = Waker::from(woken.clone());
+    std::future::poll_fn(|_| {
+        while (!late && polls == most) || woken.0.swap(false, Ordering::SeqCst) {
+            if polls == most {
+                return Poll::Ready(None);
+            }
+            polls += 1;
+            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return Poll::Ready(Some(value));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Runs the other tests of this file again as an ordinary user, on its user manager. To be called by a test of its own.

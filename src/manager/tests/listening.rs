@@ -102,7 +102,7 @@ async fn who_may_not_listen_and_not_start_is_told_once() {
 async fn who_may_not_listen_hears_of_no_job_either() {
     // Of the signals that were asked for none comes, so neither does that of a start job.
     let (manager, fake) = manager(false).await;
-    let starting: Vec<_> = (0..64).map(|_| begin(&manager, "a.service")).collect();
+    let starting: Vec<_> = (0..ALL.0).map(|_| begin(&manager, "a.service")).collect();
     refuse_one(&fake, 0, c"org.freedesktop.DBus.Error.LimitsExceeded");
     let calls: Vec<_> = starting.iter().map(|_| fake.expect("StartTransientUnit")).collect();
     for starting in starting {

@@ -53,7 +53,7 @@ async fn everyone_who_waits_is_told_when_systemd_goes() {
 async fn whoever_waits_for_a_place_is_told_too() {
     let (manager, fake) = manager(true).await;
     let mut units = Vec::new();
-    for n in 0..64 {
+    for n in 0..ALL.0 {
         units.push(started(&manager, &fake, &format!("{n}.service")).await.0);
     }
     let waiting: Vec<_> = (0..10).map(|n| begin(&manager, &format!("waiting-{n}.service"))).collect();

@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 use futures::FutureExt;
 
 use super::connect::Scope;
-use super::jobs::{Jobs, Pace};
+use super::jobs::{Jobs, Most, Pace, STARTING};
 use super::registry::Registry;
 use super::{Inner, JobMode, Manager, Start};
 use crate::bus::tests::{connected, soon};
@@ -39,7 +39,7 @@ async fn manager(direct: bool) -> (Manager, Fake) {
 
 /// A manager over this connection.
 async fn over(bus: Bus, direct: bool) -> Manager {
-    let jobs = Arc::new(Jobs::new(!direct));
+    let jobs = Arc::new(Jobs::new(!direct, Most::default()));
     let link = soon(Link::over(bus, Registry::new(direct, jobs.clone()))).await.unwrap();
     let (known, journals) = Default::default();
     let patience = super::recovery::PATIENCE;
@@ -65,9 +65,27 @@ fn begin(manager: &Manager, name: &str) -> Starting {
 fn begin_with(manager: &Manager, name: &str, pace: Pace, restarts: bool) -> Starting {
     let tracked = Arc::new(Tracked::new(name));
     let (theirs, inside) = (manager.clone(), tracked.clone());
-    let mut future = async move { theirs.start(&inside, how(pace, restarts), |_| Ok(()), |_| Ok(())).await }.boxed();
+    let mut future = async move {
+        let mut handle = Handle(Some((theirs.clone(), inside.clone())));
+        theirs.start(&inside, how(pace, restarts), |_| Ok(()), |_| Ok(())).await?;
+        handle.0 = None;
+        Ok(())
+    }
+    .boxed();
     assert!((&mut future).now_or_never().is_none(), "it waits for the reply");
     Starting { tracked, manager: manager.clone(), future }
+}
+
+/// What stands for the handle until there is one: like that it is gone after the start was given up.
+struct Handle(Option<(Manager, Arc<Tracked>)>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some((manager, tracked)) = self.0.take() {
+            tracked.release();
+            manager.unused(&tracked);
+        }
+    }
 }
 
 impl Starting {
@@ -116,7 +134,7 @@ fn kept(manager: &Manager) -> usize {
 }
 
 /// What is free when nothing is in flight.
-const ALL: (usize, usize) = (64, 64);
+const ALL: (usize, usize) = (STARTING, STARTING);
 
 /// Nothing but the test holds the unit: no entry of the registry, and no call in flight.
 fn is_forgotten(tracked: &Arc<Tracked>) -> bool {

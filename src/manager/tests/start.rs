@@ -204,6 +204,7 @@ async fn settle_stop(manager: &Manager, fake: &Fake, job: u32) {
     assert_eq!((stop.read_str().unwrap(), stop.read_str().unwrap()), ("a.service", "replace"));
     fake.peer.reply(&stop, |m| m.append_path("/org/freedesktop/systemd1/job/1"));
     fake.job_removed(job, "a.service", "canceled");
+    fake.job_removed(1, "a.service", "done");
     settle(manager, fake).await;
 }
 
@@ -224,7 +225,7 @@ async fn handles_that_are_dropped_give_their_places_back() {
 async fn only_so_many_jobs_are_in_flight() {
     let (manager, fake) = manager(true).await;
     let mut units = Vec::new();
-    for n in 0..64 {
+    for n in 0..ALL.0 {
         units.push(started(&manager, &fake, &format!("{n}.service")).await);
     }
     let mut waiting = begin(&manager, "waiting.service");
@@ -235,7 +236,7 @@ async fn only_so_many_jobs_are_in_flight() {
     settle(&manager, &fake).await;
     assert!((&mut waiting.future).now_or_never().is_none());
     assert!(fake.peer.poll().is_none());
-    fake.job_removed(job, "63.service", "done");
+    fake.job_removed(job, &format!("{}.service", ALL.0 - 1), "done");
     settle(&manager, &fake).await;
     assert!((&mut waiting.future).now_or_never().is_none(), "it waits for the reply");
     fake.accept(&fake.start("waiting.service"));
@@ -246,7 +247,7 @@ async fn only_so_many_jobs_are_in_flight() {
 async fn whoever_gives_up_waiting_for_a_place_sends_nothing() {
     let (manager, fake) = manager(true).await;
     let mut units = Vec::new();
-    for n in 0..64 {
+    for n in 0..ALL.0 {
         units.push(started(&manager, &fake, &format!("{n}.service")).await);
     }
     let given_up = begin(&manager, "waiting.service").give_up();
@@ -263,12 +264,12 @@ async fn whoever_gives_up_waiting_for_a_place_sends_nothing() {
 async fn a_lasting_start_holds_up_no_quick_one() {
     let (manager, fake) = manager(false).await;
     let mut units = Vec::new();
-    for n in 0..200 {
+    for n in 0..50 {
         let starting = begin_with(&manager, &format!("{n}.service"), Pace::Lasting, false);
         let job = fake.accept(&fake.start(&format!("{n}.service")));
         units.push((starting.unit().await.unwrap(), job));
     }
-    assert_eq!(places(&manager), (64, 56), "200 of 256, and 64 to be called at once");
+    assert_eq!(places(&manager), (ALL.0, 10), "50 of 60 are taken, and no quick one's");
     let (unit, job) = started(&manager, &fake, "quick.service").await;
     fake.runs("quick.service", job, 0);
     soon(unit.wait()).await.unwrap();

@@ -32,7 +32,7 @@ async fn a_start_given_up_before_the_reply_is_undone_after_it() {
         quiet(&manager, &fake).await;
         // The job counts until it is gone.
         assert!(!is_forgotten(&tracked));
-        assert_eq!(places(&manager).0, 63);
+        assert_eq!(places(&manager).0, ALL.0 - 1);
         fake.job_removed(job, "a.service", "canceled");
         quiet(&manager, &fake).await;
         assert!(is_forgotten(&tracked));
@@ -190,4 +190,47 @@ async fn a_wait_that_is_dropped_can_be_taken_up_again() {
     assert_eq!(one.unwrap(), other.unwrap());
     assert!(unit.wait().now_or_never().unwrap().unwrap().success());
     assert!(unit.try_wait().unwrap().is_some());
+}
+
+/// Each of these jobs counts among what a bus bears, however many handles are dropped at once.
+#[tokio::test]
+async fn only_so_many_are_undone_at_once() {
+    let (manager, fake) = manager(false).await;
+    let most = manager.inner.jobs.undoing();
+    let name = |n: usize| format!("{n}.service");
+    let mut units = Vec::new();
+    for n in 0..2 * most {
+        let (unit, job) = started(&manager, &fake, &name(n)).await;
+        fake.unit(&name(n), running());
+        fake.job_removed(job, &name(n), "done");
+        units.push(unit);
+    }
+    settle(&manager, &fake).await;
+    units.iter().for_each(|unit| manager.give_up(unit.shared().0));
+    let mut stops = Vec::new();
+    for n in 0..most {
+        stops.push(fake.expect("StopUnit"));
+        assert_eq!(stops[n].read_str().unwrap(), name(n));
+    }
+    quiet(&manager, &fake).await;
+    for n in 0..most {
+        // One is refused, the others end, some before the reply.
+        let job = fake.new_job();
+        let reply = || fake.peer.reply(&stops[n], |m| m.append_path(&format!("/org/freedesktop/systemd1/job/{job}")));
+        match n % 3 {
+            0 => fake.peer.refuse(&stops[n], c"org.freedesktop.systemd1.NoSuchUnit", c""),
+            1 => {
+                reply();
+                quiet(&manager, &fake).await;
+                fake.job_removed(job, &name(n), "done");
+            }
+            _ => {
+                fake.job_removed(job, &name(n), "done");
+                reply();
+            }
+        }
+        settle(&manager, &fake).await;
+        assert_eq!(fake.expect("StopUnit").read_str().unwrap(), name(most + n));
+        quiet(&manager, &fake).await;
+    }
 }
