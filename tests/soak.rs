@@ -34,6 +34,7 @@ mod support;
 #[path = "soak/tally.rs"]
 mod tally;
 
+use std::io::{BufRead, BufReader};
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,20 +87,28 @@ fn main() -> ExitCode {
     } else {
         parts.push(("user", std::process::Command::new("/proc/self/exe"), plan.seed));
     }
-    let start = |(part, mut command, seed): (_, std::process::Command, u64)| {
+    let start = |(part, mut command, seed): (&'static str, std::process::Command, u64)| {
         command.env("SOAK_PART", part).env("SEED", seed.to_string()).stdout(Stdio::piped());
-        (part, command.spawn().expect("this program can be run"))
+        let mut child = command.spawn().expect("this program can be run");
+        // What it says is shown at once: it may be the last that is heard of it.
+        std::thread::spawn(move || {
+            let mut tally = None;
+            for line in BufReader::new(child.stdout.take().expect("a pipe")).lines() {
+                let line = line.expect("text");
+                println!("{line}");
+                tally = Tally::of_line(&line).or(tally);
+            }
+            tally
+                .ok_or_else(|| format!("soak: the part of the {part} manager ended without a word: {:?}", child.wait()))
+        })
     };
     let running: Vec<_> = parts.into_iter().map(start).collect();
     let (mut all, mut well) = (Tally::default(), true);
-    for (part, child) in running {
-        let output = child.wait_with_output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        print!("{text}");
-        match text.lines().find_map(Tally::of_line) {
-            Some(tally) => all.add(&tally),
-            None => {
-                println!("soak: the part of the {part} manager ended without a word: {}", output.status);
+    for part in running {
+        match part.join().expect("it reads") {
+            Ok(tally) => all.add(&tally),
+            Err(how) => {
+                println!("{how}");
                 well = false;
             }
         }
