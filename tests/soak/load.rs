@@ -360,7 +360,7 @@ impl Load {
             let path = entry.unwrap().path();
             let runs = std::fs::read_to_string(&path).unwrap().lines().count();
             if runs > 1 {
-                println!("soak: DUPLICATED: soak-{}: {runs} runs", path.file_name().unwrap().display());
+                println!("soak: DUPLICATED: soak-{}: {runs} runs", path.file_name().unwrap().to_string_lossy());
                 tally.duplicated += 1;
             }
         }
