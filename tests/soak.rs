@@ -10,6 +10,7 @@
 //! | `SEED` | of the random numbers; it is printed |
 //! | `SOAK_FAULTS` | which faults, of those in `soak/faults.rs`: names, `all` (the default) or `none` |
 //! | `SOAK_WORKERS` | how many units at once, for each manager (12) |
+//! | `SOAK_PATIENCE` | how many seconds a gap may last (240); a minute more without an answer is a hang |
 //! | `SOAK_VERBOSE` | each fault is printed |
 //!
 //! The last line says all: `soak: units N faults N lost 0 wrong 0 duplicated 0 fd_growth 0 rss_growth_kb X`. The lines before
@@ -33,6 +34,7 @@ mod support;
 #[path = "soak/tally.rs"]
 mod tally;
 
+use std::io::{BufRead, BufReader};
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,16 +46,15 @@ use random::Random;
 use sdrun::{Manager, Transport};
 use tally::Tally;
 
-/// How long a gap may last. Longer than the minute and a half for which a user manager hangs when its bus was killed: it
-/// connects to the bus that it is itself to start, and waits until that times out.
-const PATIENCE: Duration = Duration::from_secs(240);
-
 struct Plan {
     seconds: u64,
     seed: u64,
     workers: usize,
     verbose: bool,
     faults: Faults,
+    /// How long a gap may last. Longer than the minute and a half for which a user manager hangs when its bus was killed:
+    /// it connects to the bus that it is itself to start, and waits until that times out.
+    patience: Duration,
 }
 
 impl Plan {
@@ -65,6 +66,7 @@ impl Plan {
             seed: number("SEED").unwrap_or_else(clock),
             workers: number("SOAK_WORKERS").unwrap_or(12) as usize,
             verbose: std::env::var_os("SOAK_VERBOSE").is_some(),
+            patience: Duration::from_secs(number("SOAK_PATIENCE").unwrap_or(240)),
             faults: Faults::named(&std::env::var("SOAK_FAULTS").unwrap_or_else(|_| "all".into())),
         }
     }
@@ -85,20 +87,28 @@ fn main() -> ExitCode {
     } else {
         parts.push(("user", std::process::Command::new("/proc/self/exe"), plan.seed));
     }
-    let start = |(part, mut command, seed): (_, std::process::Command, u64)| {
+    let start = |(part, mut command, seed): (&'static str, std::process::Command, u64)| {
         command.env("SOAK_PART", part).env("SEED", seed.to_string()).stdout(Stdio::piped());
-        (part, command.spawn().expect("this program can be run"))
+        let mut child = command.spawn().expect("this program can be run");
+        // What it says is shown at once: it may be the last that is heard of it.
+        std::thread::spawn(move || {
+            let mut tally = None;
+            for line in BufReader::new(child.stdout.take().expect("a pipe")).lines() {
+                let line = line.expect("text");
+                println!("{line}");
+                tally = Tally::of_line(&line).or(tally);
+            }
+            tally
+                .ok_or_else(|| format!("soak: the part of the {part} manager ended without a word: {:?}", child.wait()))
+        })
     };
     let running: Vec<_> = parts.into_iter().map(start).collect();
     let (mut all, mut well) = (Tally::default(), true);
-    for (part, child) in running {
-        let output = child.wait_with_output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        print!("{text}");
-        match text.lines().find_map(Tally::of_line) {
-            Some(tally) => all.add(&tally),
-            None => {
-                println!("soak: the part of the {part} manager ended without a word: {}", output.status);
+    for part in running {
+        match part.join().expect("it reads") {
+            Ok(tally) => all.add(&tally),
+            Err(how) => {
+                println!("{how}");
                 well = false;
             }
         }
@@ -117,9 +127,10 @@ fn run_part(plan: &Plan, part: &str) -> ExitCode {
 async fn soak(plan: &Plan) -> Tally {
     let mut managers = Vec::new();
     for transport in [Transport::Bus, Transport::Private] {
-        managers.push(Manager::builder().transport(transport).patience(PATIENCE).connect().await.expect("a manager"));
+        managers
+            .push(Manager::builder().transport(transport).patience(plan.patience).connect().await.expect("a manager"));
     }
-    let load = Arc::new(Load::new(managers, &plan.faults, plan.verbose));
+    let load = Arc::new(Load::new(managers, plan));
     let mut random = Random::new(plan.seed);
     // Until everything has been done that is done once, and all memory was used that is used again.
     let warm = Duration::from_secs((plan.seconds / 10).clamp(2, 30));

@@ -8,15 +8,10 @@ use std::time::Duration;
 use sdrun::{Command, Error, Exit, Manager, Outcome, Scope, ServiceType, Status, Stdio, Unit, Whom};
 use tokio::io::AsyncReadExt;
 
-use crate::PATIENCE;
-use crate::faults::Faults;
 use crate::journal::{self, Ended};
 use crate::random::Random;
 use crate::support::{DEADLINE, Folder, is_root, scope, systemctl};
 use crate::tally::{Counters, Tally, count};
-
-/// More than all of it takes that works: a gap, and a busy machine.
-const HANGS: Duration = Duration::from_secs(PATIENCE.as_secs() + 60);
 
 /// How many ends there is room for, from the beginning, so that remembering them is no growth.
 const MANY: usize = 400_000;
@@ -28,6 +23,8 @@ pub struct Load {
     next: AtomicU64,
     counters: Counters,
     verbose: bool,
+    /// More than all of it takes that works: a gap, and a busy machine.
+    hangs: Duration,
     /// What was told, to be compared with the journal.
     ended: Mutex<Vec<Ended>>,
 }
@@ -87,14 +84,18 @@ struct Plan {
 }
 
 impl Load {
-    pub fn new(managers: Vec<Manager>, faults: &Faults, verbose: bool) -> Self {
+    pub fn new(managers: Vec<Manager>, plan: &crate::Plan) -> Self {
         let ended = vec![Ended::default(); MANY]; // written to, so that it is there
         let mut load = Load {
-            managers: managers.into_iter().map(|manager| (manager.clone(), faults.cut(manager.is_private()))).collect(),
+            managers: managers
+                .into_iter()
+                .map(|manager| (manager.clone(), plan.faults.cut(manager.is_private())))
+                .collect(),
             folder: Folder::new(),
             next: AtomicU64::new(0),
             counters: Counters::default(),
-            verbose,
+            verbose: plan.verbose,
+            hangs: plan.patience + Duration::from_secs(60),
             ended: Mutex::new(ended),
         };
         load.ended.get_mut().unwrap().clear();
@@ -115,11 +116,11 @@ impl Load {
         while !over.load(Ordering::SeqCst) {
             let (manager, plan) = self.plan(&mut random);
             count(&self.counters.units);
-            let name = plan.name.clone();
-            match tokio::time::timeout(HANGS, self.carry_out(&manager, plan, &mut random)).await {
+            let what = plan.to_string();
+            match tokio::time::timeout(self.hangs, self.carry_out(&manager, plan, &mut random)).await {
                 Ok(()) => {}
                 Err(_) => {
-                    println!("soak: LOST: {name}: nothing was told within {HANGS:?}");
+                    println!("soak: LOST: {what}: nothing was told within {:?}", self.hangs);
                     count(&self.counters.lost);
                 }
             }
@@ -359,7 +360,7 @@ impl Load {
             let path = entry.unwrap().path();
             let runs = std::fs::read_to_string(&path).unwrap().lines().count();
             if runs > 1 {
-                println!("soak: DUPLICATED: soak-{}: {runs} runs", path.file_name().unwrap().display());
+                println!("soak: DUPLICATED: soak-{}: {runs} runs", path.file_name().unwrap().to_string_lossy());
                 tally.duplicated += 1;
             }
         }
