@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{FutureExt, StreamExt};
 
 use super::fake::{State, before, dead, running, unit_properties};
 use super::{ALL, Fake, begin, begin_with, kept, manager, over, places, soon, started};
-use crate::bus::raw::{Raw, Wire, connected};
+use crate::bus::raw::{PATIENCE, Raw, Wire, connected};
 use crate::bus::tests::alone::{alone, descriptors, has_not_grown, memory};
 use crate::bus::{Message, Value};
 use crate::error::Error;
@@ -265,7 +266,9 @@ async fn settled<'f>(manager: &Manager, fake: &'f Fake) -> Vec<Message<'f>> {
     let mut asking = Box::pin(manager.property("settle.service", "an.Interface", "Property"));
     assert!((&mut asking).now_or_never().is_none());
     let mut asked = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
     loop {
+        assert!(Instant::now() < deadline, "it does not answer");
         match fake.peer.poll() {
             Some(call) if call.path().is_some_and(|path| path.ends_with("/settle_2eservice")) => {
                 fake.peer.refuse(&call, c"an.Error", c"");
