@@ -10,6 +10,7 @@ mod connection;
 mod driver;
 mod foreign;
 mod message;
+mod room;
 mod signature;
 #[cfg(test)]
 pub(crate) mod tests;
