@@ -164,6 +164,7 @@ impl<'b> Message<'b> {
         let wire = value.to_wire();
         let align = alignment(T::CODE);
         self.room.take(align, align)?;
+        self.room.write_number_down()?;
         // SAFETY: by Scalar's contract one `Wire` is read from the pointer.
         check("sd_bus_message_append_basic", unsafe {
             sys::sd_bus_message_append_basic(self.as_raw(), T::CODE as c_char, ptr::from_ref(&wire).cast::<c_void>())
@@ -176,6 +177,7 @@ impl<'b> Message<'b> {
         refuse_nul(text)?;
         refuse_noncharacters(text)?;
         self.room.take(4, text.len().saturating_add(5))?;
+        self.room.write_down(text)?;
         let mut space: *mut c_char = ptr::null_mut();
         // SAFETY: a live message; on success `space` points at `len` bytes of its body, followed by a NUL
         // that sd-bus has written.
@@ -202,6 +204,7 @@ impl<'b> Message<'b> {
         refuse_nul(text)?;
         let length = alignment(code);
         self.room.take(length, text.len().saturating_add(length + 1))?;
+        self.room.write_down(text)?;
         let text = CString::new(text).expect("no NUL byte, as was checked");
         // SAFETY: for 's', 'o' and 'g' the pointer is a NUL-terminated string, which is copied.
         check("sd_bus_message_append_basic", unsafe {
@@ -268,6 +271,22 @@ impl<'b> Message<'b> {
         // SAFETY: a live message; a container that is incomplete is refused by sd-bus.
         check("sd_bus_message_close_container", unsafe { sys::sd_bus_message_close_container(self.as_raw()) })?;
         Ok(())
+    }
+
+    /// Appends a property of a unit, a `(sv)`; `fill` appends the variant. An error about the property has its name.
+    pub fn property(&mut self, name: &str, fill: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let filled = self.container(Container::Struct, c"sv", |m| {
+            m.room.begin_setting();
+            m.append_str(name)?;
+            fill(m)
+        });
+        self.room.end_setting();
+        filled.map_err(|error| match error {
+            Error::Invalid { what: "property", value, reason } if value.is_empty() => {
+                Error::invalid("property", name, reason)
+            }
+            error => error,
+        })
     }
 
     /// Appends an array of strings (`as`).

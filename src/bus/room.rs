@@ -20,6 +20,16 @@ pub(super) const ANYWHERE: usize = 128 * MIB;
 /// an error. All properties of a unit are one array.
 const IN_ARRAY: usize = 64 * MIB;
 
+/// How long the text of one setting may be. systemd writes each property of a unit that it is sent into the unit's file, from
+/// buffers on its stack: when they are larger than 4 MiB it fails an assertion (`ALLOCA_MAX`), and for a unit that exists,
+/// where there are two of them, it overruns its stack before. The manager itself breaks down then, and with the system's the
+/// host. Seen on 252 and 262, with anything that a property holds as text; what Linux passes on as arguments and variables
+/// has 2 MiB.
+const IN_SETTING: usize = 3 * MIB;
+
+/// Left for the setting's name, and what else stands on its line.
+const NAME: usize = 1024;
+
 /// Left for the header, of which the longest part is the path of a unit (800 bytes), and for what a bus adds to it.
 const HEADER: usize = 4096;
 
@@ -30,12 +40,14 @@ pub(super) struct Room {
     most: usize,
     /// Where the contents of the outermost array begin that is open: those within are smaller.
     array: Option<usize>,
+    /// How long the text of the setting can get that is being filled, if one is.
+    text: Option<usize>,
 }
 
 impl Room {
     /// For a message that may be this large.
     pub fn new(most: usize) -> Self {
-        Room { size: 0, most, array: None }
+        Room { size: 0, most, array: None, text: None }
     }
 
     #[cfg(test)]
@@ -53,6 +65,44 @@ impl Room {
             Some(start) if self.size.saturating_sub(start) > IN_ARRAY => refuse("array in a message", IN_ARRAY),
             _ => Ok(()),
         }
+    }
+
+    /// A setting of a unit begins.
+    pub fn begin_setting(&mut self) {
+        self.text = Some(NAME);
+    }
+
+    /// It is complete.
+    pub fn end_setting(&mut self) {
+        self.text = None;
+    }
+
+    /// A text is in the setting. In quotes and with escapes, systemd writes down what is counted here, or less.
+    pub fn write_down(&mut self, text: &str) -> Result<()> {
+        let escaped = |byte: u8| match byte {
+            b'%' | b'"' | b'\'' | b'\\' | b'$' | b';' | b'\n' | b'\t' => 2,
+            0..b' ' | 127 => 4,
+            _ => 1,
+        };
+        self.add_text(text.bytes().map(escaped).sum::<usize>() + 4)
+    }
+
+    /// A number is in the setting.
+    pub fn write_number_down(&mut self) -> Result<()> {
+        self.add_text(24)
+    }
+
+    fn add_text(&mut self, length: usize) -> Result<()> {
+        self.text = self.text.map(|text| text.saturating_add(length));
+        if self.text.is_none_or(|text| text < IN_SETTING) {
+            return Ok(());
+        }
+        let reason = format!(
+            "could be longer than {} MiB as systemd writes it down, and its manager breaks down over such a one: hand large \
+             data over in a file or through a pipe",
+            IN_SETTING / MIB
+        );
+        Err(Error::invalid("property", "", reason))
     }
 
     /// A container begins. What is returned is for [`close`](Room::close).
@@ -95,4 +145,27 @@ fn refuse(what: &'static str, most: usize) -> Result<()> {
         most / MIB
     );
     Err(Error::invalid(what, "", reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A setting is counted as systemd could write it down at most, and only while it is filled.
+    #[test]
+    fn settings_are_counted_as_they_are_written_down() {
+        let most = IN_SETTING - NAME - 4 - 1;
+        for (text, escaped) in [("x", 1), ("%", 2), ("\"", 2), ("\\", 2), ("\n", 2), ("\u{1}", 4), ("é", 2)] {
+            let length = most / escaped;
+            let mut room = Room::new(ANYWHERE);
+            room.begin_setting();
+            room.write_down(&text.repeat(length)).unwrap();
+            let error = room.write_down(&text.repeat(2)).unwrap_err().to_string();
+            assert!(error.contains("3 MiB"), "{text:?}: {error}");
+            room.end_setting();
+            room.write_down(&text.repeat(IN_SETTING)).unwrap();
+            room.begin_setting();
+            room.write_down(text).unwrap();
+        }
+    }
 }

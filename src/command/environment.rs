@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
+use super::words;
+use crate::error::Result;
+
 /// What is set and what is taken away.
 #[derive(Clone, Default)]
 pub(super) struct Environment {
@@ -41,6 +44,12 @@ impl Environment {
     /// `NAME=VALUE` of each that is set.
     pub fn assignments(&self) -> impl Iterator<Item = String> {
         self.variables.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={value}")))
+    }
+
+    /// Refuses what Linux would not pass on to a program of this host.
+    pub fn check(&self) -> Result<()> {
+        let set = self.variables.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        set.into_iter().try_for_each(|(name, value)| words::passable_variable(name, value))
     }
 
     /// What a child has that would inherit `own`, but for what is overridden by `of_user`. Where all was taken away, only
