@@ -237,9 +237,9 @@ impl Command {
     /// Has systemd hand it a secret from a file that is named by an absolute path, or from a socket there
     /// (`LoadCredential=`): as [`set_credential`](Command::set_credential), but the secret passes through no message, and is
     /// read when the unit starts. The file is one of the manager's host, which the manager can read; without it the unit ends
-    /// with exit code 243.
+    /// with exit code 243. Its path may hold no blank and no backslash.
     pub fn load_credential(&mut self, name: impl AsRef<str>, path: impl AsRef<Path>) -> &mut Self {
-        let both = words::credential(name.as_ref()).and_then(|name| Ok((name, words::absolute_line(path.as_ref())?)));
+        let both = words::credential(name.as_ref()).and_then(|name| Ok((name, words::credential_file(path.as_ref())?)));
         if let Some((name, path)) = self.accept(both) {
             let element = Signature::new("(ss)").expect("a valid signature");
             let credential = Value::Struct(vec![Value::Str(name), Value::Str(path)]);

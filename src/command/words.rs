@@ -82,16 +82,20 @@ pub(super) fn absolute_path(path: &Path) -> Result<&str> {
     if path.starts_with('/') { Ok(path) } else { Err(Error::invalid("path", path, "is not absolute")) }
 }
 
-/// The same, where systemd writes it down as it is.
-pub(super) fn absolute_line(path: &Path) -> Result<String> {
+/// The file of a credential. systemd 254 and later hand a unit over to the program that executes it in lines that they split
+/// at blanks, and that have escapes: the unit fails then as if its program had, or another file is read.
+pub(super) fn credential_file(path: &Path) -> Result<String> {
     let path = absolute_path(path)?;
-    if path.ends_with([' ', '\t']) {
-        return Err(Error::invalid("path", path, "ends with a blank, which systemd drops at its next reload"));
+    if path.contains([' ', '\\']) {
+        let reason = "has a blank or a backslash in it, which systemd takes for more than that: name the file otherwise, with a \
+                      link for instance";
+        return Err(Error::invalid("path", path, reason));
     }
     one_line("path", path.into())
 }
 
-/// The name of a credential: that of a file, and of a descriptor (`credential_name_valid` of systemd).
+/// The name of a credential: that of a file, and of a descriptor (`credential_name_valid` of systemd), without what
+/// [`credential_file`] may not have either.
 pub(super) fn credential(name: &str) -> Result<String> {
     let refuse = |reason: &str| Err(Error::invalid("credential", name, reason));
     if name.is_empty() {
@@ -100,8 +104,9 @@ pub(super) fn credential(name: &str) -> Result<String> {
     if matches!(name, "." | "..") || name.len() > 255 {
         return refuse("is no name of a file: that has 255 bytes at most, and is neither \".\" nor \"..\"");
     }
-    if let Some(bad) = name.chars().find(|c| !matches!(c, ' '..='~') || matches!(c, '/' | ':')) {
-        return refuse(&format!("may not contain {bad:?}: the name is of ASCII characters without \":\" and \"/\""));
+    if let Some(bad) = name.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '/' | ':' | '\\')) {
+        let allowed = "ASCII characters without blanks, \":\", \"/\" and \"\\\"";
+        return refuse(&format!("may not contain {:?}: the name is of {allowed}", bad.to_string()));
     }
     Ok(name.into())
 }
