@@ -13,6 +13,7 @@ help:
 	@echo 'make bench   measure against systemd-run and a minimal C client'
 	@echo 'make fuzz    ten million inputs for each parser'
 	@echo 'make check   format, lints, documentation'
+	@echo 'make deny    licences, sources and advisories of the dependencies'
 	@echo 'make setup   install what building and testing needs'
 	@echo 'make clean   remove what was built'
 
@@ -46,6 +47,13 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --locked --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --locked --no-deps
+	# One version of each dependency. (The same one with other features, for the build, is listed too.)
+	@twice=$$($(CARGO) tree --workspace --locked --duplicates --depth 0 --prefix none --format '{p}' \
+	    | awk '{ print $$1, $$2 }' | sort -u | cut -d ' ' -f 1 | uniq -d); \
+	    [ -z "$$twice" ] || { echo "more than one version of: $$twice" >&2; exit 1; }
+
+deny:
+	tests/deny
 
 setup:
 	@$(SANDBOX)/setup matrix
@@ -53,4 +61,4 @@ setup:
 clean:
 	$(CARGO) clean
 
-.PHONY: help demo test matrix fuzz bench check setup clean
+.PHONY: help demo test matrix fuzz bench check deny setup clean
