@@ -151,7 +151,8 @@ impl Command {
         self
     }
 
-    /// Sets several environment variables: see [`env`](Command::env).
+    /// Sets several environment variables: see [`env`](Command::env). There may be 10,000 of them: systemd's time for them
+    /// grows with their square.
     pub fn envs<K: AsRef<OsStr>, V: AsRef<OsStr>>(&mut self, variables: impl IntoIterator<Item = (K, V)>) -> &mut Self {
         for (key, value) in variables {
             self.env(key, value);
@@ -326,7 +327,7 @@ impl Command {
     fn unit_name(&self) -> Result<String> {
         match self.main.problem().or(self.problem.as_ref()) {
             Some(error) => Err(error.clone()),
-            None => Ok(self.service.name.clone().unwrap_or_else(name::generate)),
+            None => self.environment.check_count().map(|()| self.service.name.clone().unwrap_or_else(name::generate)),
         }
     }
 
