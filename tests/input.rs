@@ -215,6 +215,10 @@ async fn a_hundred_thousand_arguments_and_variables() {
             let timer = timer.on_active(Duration::from_secs(1000)).start(&beside.manager, &command).await;
             beside.refuses("timer", "variables", timer).await;
         }
+        if !beside.manager.is_private() {
+            beside.end().await;
+            continue; // once is long enough
+        }
         let most = &numbers[..10_000];
         let mut command = environ();
         command.envs(most.iter().map(|number| (format!("V{number}"), "")));
@@ -236,9 +240,9 @@ async fn more_than_linux_takes_is_an_exit() {
         let ran = folder.path(beside.transport);
         let command = || Command::from(["/bin/sh", "-c", "echo > \"$1\"", "sh", &ran]);
         let mut arguments = command();
-        arguments.args(std::iter::repeat_n(&long, 25));
+        arguments.args(std::iter::repeat_n(&long, 20));
         let mut variables = command();
-        variables.envs((10..35).map(|number| (format!("V{number}"), &long[4..])));
+        variables.envs((10..30).map(|number| (format!("V{number}"), &long[4..])));
         for (what, mut command) in [("arguments", arguments), ("variables", variables)] {
             let unit = command.collect(true).start(&beside.manager).await.unwrap();
             let exit = soon("the exit", unit.wait()).await.unwrap();
@@ -577,11 +581,11 @@ async fn numbers_out_of_their_range() {
             beside.goes_on("Nice").await;
         }
         for nice in [-20, 19] {
-            // A user may not be more favoured: the exit says so (201, `EXIT_NICE` of systemd.exec(5)).
             let (exit, out) = beside.output(Command::new("/usr/bin/nice").nice(nice)).await;
-            let denied = exit.status == Some(Status::Exited(201)) && !is_root();
             let seen = String::from_utf8(out).unwrap();
-            assert!(denied || seen.trim() == nice.to_string(), "{}: {nice}: {seen:?} {exit:?}", beside.transport);
+            // A user may not be favoured: systemd takes the nearest level that it may have, as `nice()` says.
+            let nearest = if is_root() { nice } else { nice.max(0) };
+            assert!(exit.success() && seen.trim() == nearest.to_string(), "{}: {nice}: {seen:?}", beside.transport);
         }
         for score in [i32::MIN, -1001, 1001, i32::MAX] {
             beside.start_refused("oom_score_adjust", "-1000 and 1000", sleep().oom_score_adjust(score)).await;
