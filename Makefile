@@ -14,6 +14,7 @@ help:
 	@echo 'make soak    ten minutes of random load and faults (SECONDS=N, SEED=N)'
 	@echo 'make fuzz    ten million inputs for each fuzz target (make fuzz-short: 20 s each)'
 	@echo 'make check   format, lints, documentation'
+	@echo 'make deny    licences, sources and advisories of the dependencies'
 	@echo 'make setup   install what building and testing needs'
 	@echo 'make clean   remove what was built'
 
@@ -55,6 +56,13 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --locked --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --locked --no-deps
+	# One version of each dependency. (The same one with other features, for the build, is listed too.)
+	@twice=$$($(CARGO) tree --workspace --locked --duplicates --depth 0 --prefix none --format '{p}' \
+	    | awk '{ print $$1, $$2 }' | sort -u | cut -d ' ' -f 1 | uniq -d); \
+	    [ -z "$$twice" ] || { echo "more than one version of: $$twice" >&2; exit 1; }
+
+deny:
+	tests/deny
 
 setup:
 	@$(SANDBOX)/setup matrix
@@ -62,4 +70,4 @@ setup:
 clean:
 	$(CARGO) clean
 
-.PHONY: help demo test matrix soak fuzz fuzz-short bench check setup clean
+.PHONY: help demo test matrix soak fuzz fuzz-short bench check deny setup clean

@@ -18,7 +18,7 @@ use sdrun_sys as sys;
 
 use super::child::{Child, Program, lost};
 use super::foreign::Foreign;
-use super::{Message, check};
+use super::{Message, check, room};
 use crate::error::{Error, Result};
 
 /// Where to connect to.
@@ -64,6 +64,15 @@ impl Target {
         is_machine && matches!(error, Error::System { errno: Errno::ENOENT | Errno::ENXIO | Errno::EHOSTDOWN, .. })
     }
 
+    /// How large a message may be, as far as that can be known: a bus that is given by its address, or that is on another
+    /// host, is taken for a system bus.
+    fn largest_message(&self) -> usize {
+        match self {
+            Target::System | Target::Machine(_) | Target::Program(_) | Target::Bus(_) => room::ON_SYSTEM_BUS,
+            Target::User | Target::UserMachine(_) | Target::Peer(_) | Target::Foreign(_) => room::ANYWHERE,
+        }
+    }
+
     /// Whether the connection leads through a child process of libsystemd, for whose end closing it waits.
     fn has_child(&self) -> bool {
         match self {
@@ -100,6 +109,7 @@ pub(crate) enum Step<'b> {
 pub(crate) struct Bus {
     raw: NonNull<sys::sd_bus>,
     parked: RefCell<Vec<Option<NonNull<sys::sd_bus_message>>>>,
+    largest_message: usize,
     /// See [`Target::has_child`].
     has_child: bool,
     /// The program at the other end, where there is one. It outlives the connection: see [`Drop`].
@@ -146,6 +156,7 @@ impl Bus {
                 bus.start().map(|()| bus)
             }
         }?;
+        bus.largest_message = target.largest_message();
         bus.has_child = target.has_child();
         Ok(bus)
     }
@@ -240,7 +251,7 @@ impl Bus {
         let mut raw = ptr::null_mut();
         check(operation, open(&mut raw))?;
         let raw = NonNull::new(raw).ok_or(Error::system(operation, Errno::EINVAL))?;
-        Ok(Bus { raw, parked: RefCell::default(), has_child: false, program: None })
+        Ok(Bus { raw, parked: RefCell::default(), largest_message: room::ANYWHERE, has_child: false, program: None })
     }
 
     pub(super) fn as_raw(&self) -> *mut sys::sd_bus {
@@ -351,6 +362,7 @@ impl Bus {
                 )
             }
         })
+        .map(|message| message.of_at_most(self.largest_message))
     }
 
     /// A signal.

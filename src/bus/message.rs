@@ -9,6 +9,7 @@ use std::ptr::{self, NonNull};
 use nix::errno::Errno;
 use sdrun_sys as sys;
 
+use super::room::{self, Room, alignment};
 use super::{Bus, check};
 use crate::error::{Error, Result};
 
@@ -23,6 +24,7 @@ pub(crate) struct Message<'b> {
     bus: PhantomData<&'b Bus>,
     /// How many containers are open for appending.
     depth: usize,
+    room: Room,
 }
 
 /// How deep containers may be nested in a message. sd-bus would send more, but a bus daemon closes the connection
@@ -101,7 +103,19 @@ impl<'b> Message<'b> {
     ///
     /// `raw` is a message of the bus that `'b` borrows, and the caller hands over one reference to it.
     pub(super) unsafe fn from_raw(raw: NonNull<sys::sd_bus_message>) -> Self {
-        Message { raw, bus: PhantomData, depth: 0 }
+        Message { raw, bus: PhantomData, depth: 0, room: Room::new(room::ANYWHERE) }
+    }
+
+    /// The same, to be filled up to this size.
+    pub(super) fn of_at_most(mut self, largest: usize) -> Self {
+        self.room = Room::new(largest);
+        self
+    }
+
+    /// How large its body is, as counted while it was filled.
+    #[cfg(test)]
+    pub fn size(&self) -> usize {
+        self.room.size()
     }
 
     /// What one of sd-bus's functions that make a message gave. The bus that it is made on is the one that
@@ -148,6 +162,9 @@ impl<'b> Message<'b> {
 
     pub fn append<T: Scalar>(&mut self, value: T) -> Result<()> {
         let wire = value.to_wire();
+        let align = alignment(T::CODE);
+        self.room.take(align, align)?;
+        self.room.write_number_down()?;
         // SAFETY: by Scalar's contract one `Wire` is read from the pointer.
         check("sd_bus_message_append_basic", unsafe {
             sys::sd_bus_message_append_basic(self.as_raw(), T::CODE as c_char, ptr::from_ref(&wire).cast::<c_void>())
@@ -159,6 +176,8 @@ impl<'b> Message<'b> {
     pub fn append_str(&mut self, text: &str) -> Result<()> {
         refuse_nul(text)?;
         refuse_noncharacters(text)?;
+        self.room.take(4, text.len().saturating_add(5))?;
+        self.room.write_down(text)?;
         let mut space: *mut c_char = ptr::null_mut();
         // SAFETY: a live message; on success `space` points at `len` bytes of its body, followed by a NUL
         // that sd-bus has written.
@@ -183,6 +202,9 @@ impl<'b> Message<'b> {
 
     fn append_checked_text(&mut self, code: u8, text: &str) -> Result<()> {
         refuse_nul(text)?;
+        let length = alignment(code);
+        self.room.take(length, text.len().saturating_add(length + 1))?;
+        self.room.write_down(text)?;
         let text = CString::new(text).expect("no NUL byte, as was checked");
         // SAFETY: for 's', 'o' and 'g' the pointer is a NUL-terminated string, which is copied.
         check("sd_bus_message_append_basic", unsafe {
@@ -194,15 +216,27 @@ impl<'b> Message<'b> {
     /// Appends a file descriptor (`h`), which sd-bus duplicates.
     pub fn append_fd(&mut self, fd: BorrowedFd<'_>) -> Result<()> {
         let raw: c_int = fd.as_raw_fd();
-        // SAFETY: for 'h' the pointer is a C int; the descriptor is open, since it is borrowed.
-        check("sd_bus_message_append_basic", unsafe {
+        self.room.take(4, 4)?;
+        // SAFETY: for 'h' the pointer is a C int; sd-bus asks the kernel for the duplicate, which refuses a number that is
+        // not open.
+        let appended = check("sd_bus_message_append_basic", unsafe {
             sys::sd_bus_message_append_basic(self.as_raw(), b'h' as c_char, ptr::from_ref(&raw).cast::<c_void>())
-        })?;
-        Ok(())
+        });
+        match appended {
+            Ok(_) => Ok(()),
+            Err(Error::System { errno: Errno::EBADF, .. }) => {
+                let reason = "is not open: something has closed it that does not own it";
+                Err(Error::invalid("descriptor", raw.to_string(), reason))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Appends an array of bytes (`ay`).
     pub fn append_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        let array = self.room.open(Container::Array, c"y")?;
+        self.room.take(1, bytes.len())?;
+        self.room.close(array);
         // SAFETY: the pointer is good for the given number of bytes, which are copied.
         check("sd_bus_message_append_array", unsafe {
             sys::sd_bus_message_append_array(
@@ -225,6 +259,7 @@ impl<'b> Message<'b> {
         if self.depth == DEEPEST {
             return Err(Error::invalid("value", "", format!("is nested more than {DEEPEST} deep")));
         }
+        let array = self.room.open(container, contents)?;
         // SAFETY: a live message and a NUL-terminated signature, which sd-bus checks.
         check("sd_bus_message_open_container", unsafe {
             sys::sd_bus_message_open_container(self.as_raw(), container as isize as c_char, contents.as_ptr())
@@ -232,9 +267,26 @@ impl<'b> Message<'b> {
         self.depth += 1;
         fill(self)?;
         self.depth -= 1;
+        self.room.close(array);
         // SAFETY: a live message; a container that is incomplete is refused by sd-bus.
         check("sd_bus_message_close_container", unsafe { sys::sd_bus_message_close_container(self.as_raw()) })?;
         Ok(())
+    }
+
+    /// Appends a property of a unit, a `(sv)`; `fill` appends the variant. An error about the property has its name.
+    pub fn property(&mut self, name: &str, fill: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let filled = self.container(Container::Struct, c"sv", |m| {
+            m.room.begin_setting();
+            m.append_str(name)?;
+            fill(m)
+        });
+        self.room.end_setting();
+        filled.map_err(|error| match error {
+            Error::Invalid { what: "property", value, reason } if value.is_empty() => {
+                Error::invalid("property", name, reason)
+            }
+            error => error,
+        })
     }
 
     /// Appends an array of strings (`as`).
@@ -556,6 +608,7 @@ pub(super) fn refuse_noncharacters(text: &str) -> Result<()> {
 pub(super) fn refuse_nul(text: &str) -> Result<()> {
     match text.find('\0') {
         None => Ok(()),
-        Some(_) => Err(Error::invalid("text", text, "holds a NUL byte, which D-Bus cannot carry")),
+        // Without the text, which may be a secret.
+        Some(_) => Err(Error::invalid("text", "", "holds a NUL byte, which D-Bus cannot carry")),
     }
 }

@@ -13,6 +13,7 @@ mod foreign;
 mod message;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod raw;
+mod room;
 mod signature;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -179,10 +179,7 @@ impl Value {
 
     /// Appends the value as that of a property, a `(sv)`.
     pub(crate) fn append_property_to(&self, name: &str, message: &mut Message<'_>) -> Result<()> {
-        message.container(Container::Struct, c"sv", |m| {
-            m.append_str(name)?;
-            self.append_variant_to(m)
-        })
+        message.property(name, |m| self.append_variant_to(m))
     }
 
     /// Reads the next value of a message, whatever its type. `None` at the end.

@@ -69,7 +69,8 @@ impl Exec {
         self.problem.get_or_insert(error);
     }
 
-    /// Adds an argument. It must be UTF-8, since D-Bus carries only that, and hold no NUL byte.
+    /// Adds an argument. It must be UTF-8, since D-Bus carries only that, hold no NUL byte, and have 131,071 bytes at most:
+    /// see [`Command::arg`](super::Command::arg).
     pub fn arg(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
         match words::argument(self.words.len(), argument.as_ref()) {
             Ok(argument) => self.words.push(argument),
@@ -134,7 +135,14 @@ impl Exec {
     /// The same with the program as a path that systemd takes.
     pub(super) fn resolved(&self, place: &Place<'_>) -> Result<Resolved<'_>> {
         match self.words.first() {
-            Some(program) => Ok(Resolved { exec: self, path: resolve(program, place)? }),
+            Some(program) => {
+                let resolved = Resolved { exec: self, path: resolve(program, place)? };
+                // What is expanded may become shorter.
+                if let (Place::Here { .. }, false) = (place, self.expand) {
+                    resolved.argv().enumerate().try_for_each(|(at, word)| words::passable_argument(at, word))?;
+                }
+                Ok(resolved)
+            }
             None => Err(self.problem.clone().unwrap_or_else(|| empty("command"))),
         }
     }

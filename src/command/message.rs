@@ -109,10 +109,7 @@ pub(super) fn property(
     signature: &CStr,
     fill: impl FnOnce(&mut Message<'_>) -> Result<()>,
 ) -> Result<()> {
-    message.container(Container::Struct, c"sv", |m| {
-        m.append_str(name)?;
-        m.container(Container::Variant, signature, |m| fill(m))
-    })
+    message.property(name, |m| m.container(Container::Variant, signature, |m| fill(m)))
 }
 
 pub(super) fn property_str(message: &mut Message<'_>, name: &str, text: &str) -> Result<()> {

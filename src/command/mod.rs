@@ -100,6 +100,12 @@ impl Command {
     }
 
     /// Adds an argument. It must be UTF-8, since D-Bus carries only that, and hold no NUL byte.
+    ///
+    /// Linux passes no argument on, and no environment variable with its name, that is longer than 131,071 bytes
+    /// (execve(2); more where pages are larger than 4 KiB): on this host such a one is [`Error::Invalid`]. Elsewhere, and
+    /// where all of them together are more than Linux takes (2 MiB mostly, a quarter of `LimitSTACK=`), the unit fails
+    /// without the program having run: [`Exit`] with code 203, or [`Outcome::Resources`](crate::Outcome::Resources).
+    /// Nothing is ever cut.
     pub fn arg(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
         self.main.arg(argument);
         self
@@ -134,8 +140,9 @@ impl Command {
     /// Sets an environment variable of the program (`Environment=`), in addition to what the manager gives every
     /// service.
     ///
-    /// Anyone on the host can read a unit's environment from systemd: hand secrets over as credentials
-    /// (`LoadCredential=`, `systemd.exec(5)`) instead.
+    /// Anyone on the host can read a unit's environment from systemd, and every process that the program starts inherits it:
+    /// hand secrets over as credentials instead, with [`load_credential`](Command::load_credential) or
+    /// [`set_credential`](Command::set_credential).
     pub fn env(&mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
         let variable = words::variable(key.as_ref(), value.as_ref());
         if let Some((key, value)) = self.accept(variable) {
@@ -144,7 +151,8 @@ impl Command {
         self
     }
 
-    /// Sets several environment variables: see [`env`](Command::env).
+    /// Sets several environment variables: see [`env`](Command::env). There may be 10,000 of them: systemd's time for them
+    /// grows with their square.
     pub fn envs<K: AsRef<OsStr>, V: AsRef<OsStr>>(&mut self, variables: impl IntoIterator<Item = (K, V)>) -> &mut Self {
         for (key, value) in variables {
             self.env(key, value);
@@ -238,6 +246,9 @@ impl Command {
         let tracked = Arc::new(Tracked::new(self.unit_name()?));
         // Before anything is opened, and before the manager is asked anything.
         manager.check_descriptors(self.descriptors())?;
+        if manager.is_here() {
+            self.check_here()?;
+        }
         let (streams, pipes) = self.prepare(self.terminal.open(manager).await?)?;
         let given = Arc::new(OnceLock::from(manager.clone()));
         let unit = self.handle(tracked, given, pipes)?;
@@ -255,7 +266,7 @@ impl Command {
     pub fn spawn(&mut self) -> Result<Unit> {
         let tracked = Arc::new(Tracked::new(self.unit_name()?));
         let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
-        self.main.resolved(&self.here())?;
+        self.check_here()?;
         let (streams, pipes) = self.prepare(self.terminal.open_here()?)?;
         let manager = Arc::new(OnceLock::new());
         let unit = self.handle(tracked.clone(), manager.clone(), pipes)?;
@@ -308,7 +319,7 @@ impl Command {
     pub(crate) async fn start_shared(&mut self) -> Result<Unit> {
         // Bad input is refused also where there is no manager.
         self.unit_name()?;
-        self.main.resolved(&self.here())?;
+        self.check_here()?;
         self.start(&Manager::shared().await?).await
     }
 
@@ -316,8 +327,14 @@ impl Command {
     fn unit_name(&self) -> Result<String> {
         match self.main.problem().or(self.problem.as_ref()) {
             Some(error) => Err(error.clone()),
-            None => Ok(self.service.name.clone().unwrap_or_else(name::generate)),
+            None => self.environment.check_count().map(|()| self.service.name.clone().unwrap_or_else(name::generate)),
         }
+    }
+
+    /// What can be said against it where the program is to run on this host.
+    fn check_here(&self) -> Result<()> {
+        self.main.resolved(&self.here())?;
+        self.environment.check()
     }
 
     fn here(&self) -> Place<'_> {
@@ -386,6 +403,9 @@ impl Command {
         (extra, auxiliary): (Settled<'a>, Vec<(&'a str, Settled<'a>)>),
     ) -> Result<Ready<'a>> {
         let place = if manager.is_here() { self.here() } else { Place::Elsewhere };
+        if manager.is_here() {
+            self.environment.check()?;
+        }
         let all = |lines: &'a [Exec]| lines.iter().map(|line| line.resolved(&place)).collect::<Result<Vec<_>>>();
         let service = &self.service;
         let slice = match (&service.slice, service.slice_inherit) {

@@ -204,7 +204,8 @@ impl Command {
         self.group(id.to_string())
     }
 
-    /// The nice level of its processes (`Nice=`): from -20, the most favourable, to 19.
+    /// The nice level of its processes (`Nice=`): from -20, the most favourable, to 19. A user's manager may mostly set none
+    /// below 0, and systemd then takes the nearest that it may set, without saying so.
     pub fn nice(&mut self, level: i32) -> &mut Self {
         let level = match level {
             -20..=19 => Ok(level),

@@ -138,6 +138,10 @@ impl Command {
 
     /// How willingly the kernel kills it when memory is short (`OOMScoreAdjust=`): -1000, never, to 1000, first.
     pub fn oom_score_adjust(&mut self, score: i32) -> &mut Self {
+        if !(-1000..=1000).contains(&score) {
+            self.refuse(Error::invalid("oom_score_adjust", score.to_string(), "is not between -1000 and 1000"));
+            return self;
+        }
         self.assign("OOMScoreAdjust", score)
     }
 }
@@ -200,10 +204,28 @@ impl Command {
     }
 
     /// Hands a secret to it, in the file `$CREDENTIALS_DIRECTORY/NAME`, which only it can read (`SetCredential=`). Since
-    /// systemd 247. It is part of the unit, where root can read it: see
-    /// [`load_credential`](Command::load_credential).
+    /// systemd 247. This is the way for secrets (`systemd.exec(5)`, "Credentials"): unlike an environment variable it is not
+    /// inherited by every process that the program starts, is never swapped out, and is gone with the unit. sdrun shows it in
+    /// no error, log line or `Debug`.
+    ///
+    /// It is part of the unit, though, where root can read it (`systemctl show`, `/run/systemd/transient`), and it passes over
+    /// the bus: [`load_credential`](Command::load_credential) avoids both. systemd takes 1 MiB of credentials for one unit at
+    /// most, 257 and later less: with more the unit fails ([`Outcome::Resources`](crate::Outcome::Resources), or exit code
+    /// 243).
+    ///
+    /// ```no_run
+    /// # async fn example() -> sdrun::Result<()> {
+    /// # let token = "";
+    /// sdrun::Command::from(["/bin/sh", "-c", "exec uploader --token-file \"$CREDENTIALS_DIRECTORY/token\""])
+    ///     .set_credential("token", token)
+    ///     .status()
+    ///     .await?
+    ///     .check()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_credential(&mut self, name: impl AsRef<str>, secret: impl AsRef<[u8]>) -> &mut Self {
-        let name = words::some("credential", name.as_ref().into());
+        let name = words::credential(name.as_ref());
         if let Some(name) = self.accept(name) {
             let credential = Value::Struct(vec![Value::Str(name), Value::Bytes(secret.as_ref().into())]);
             let element = Signature::new("(say)").expect("a valid signature");
@@ -213,13 +235,17 @@ impl Command {
     }
 
     /// Has systemd hand it a secret from a file that is named by an absolute path, or from a socket there
-    /// (`LoadCredential=`): as [`set_credential`](Command::set_credential), but the secret passes through no message.
+    /// (`LoadCredential=`): as [`set_credential`](Command::set_credential), but the secret passes through no message, and is
+    /// read when the unit starts. The file is one of the manager's host, which the manager can read; without it the unit ends
+    /// with exit code 243. Its path may hold no blank and no backslash.
     pub fn load_credential(&mut self, name: impl AsRef<str>, path: impl AsRef<Path>) -> &mut Self {
-        let path = words::text("path", path.as_ref().as_os_str()).map(|path| format!("{}:{path}", name.as_ref()));
-        match self.accept(path) {
-            Some(value) => self.assign("LoadCredential", value),
-            None => self,
+        let both = words::credential(name.as_ref()).and_then(|name| Ok((name, words::credential_file(path.as_ref())?)));
+        if let Some((name, path)) = self.accept(both) {
+            let element = Signature::new("(ss)").expect("a valid signature");
+            let credential = Value::Struct(vec![Value::Str(name), Value::Str(path)]);
+            self.extra("LoadCredential", Value::Array(element, vec![credential]));
         }
+        self
     }
 }
 
@@ -237,25 +263,31 @@ impl Command {
     }
 
     /// How often it may be started within a time before systemd gives up (`StartLimitBurst=`,
-    /// `StartLimitIntervalSec=`); by default 5 times in 10 s.
+    /// `StartLimitIntervalSec=`); by default 5 times in 10 s. A time of zero is no limit; at least one start must be allowed.
     pub fn start_limit(&mut self, starts: u32, within: Duration) -> &mut Self {
+        if starts == 0 {
+            self.refuse(Error::invalid("start_limit", "0", "would allow no start, and systemd takes it for no limit"));
+            return self;
+        }
         self.assign("StartLimitBurst", starts).assign_span("StartLimitIntervalSec", within)
     }
 
     /// Has systemd kill it, as [`Outcome::Watchdog`](crate::Outcome::Watchdog), when it has not said that it is alive for
-    /// so long (`WatchdogSec=`; `WATCHDOG=1`, `sd_notify(3)`).
+    /// so long (`WatchdogSec=`; `WATCHDOG=1`, `sd_notify(3)`). It may not be zero.
     pub fn watchdog(&mut self, longest: Duration) -> &mut Self {
-        self.assign_span("WatchdogSec", longest)
+        self.assign_limit("watchdog", "WatchdogSec", longest)
     }
 
-    /// How long its start may take (`TimeoutStartSec=`); by default 90 s, and for a oneshot as long as it likes.
+    /// How long its start may take (`TimeoutStartSec=`); by default 90 s, and for a oneshot as long as it likes. [`Duration::MAX`] is
+    /// no limit; zero is refused, since systemd takes that for no limit, too.
     pub fn timeout_start(&mut self, longest: Duration) -> &mut Self {
-        self.assign_span("TimeoutStartSec", longest)
+        self.assign_limit("timeout_start", "TimeoutStartSec", longest)
     }
 
-    /// How long its stop may take before it gets SIGKILL (`TimeoutStopSec=`); by default 90 s.
+    /// How long its stop may take before it gets SIGKILL (`TimeoutStopSec=`); by default 90 s. [`Duration::MAX`] is no
+    /// limit, zero is refused: see [`timeout_start`](Command::timeout_start).
     pub fn timeout_stop(&mut self, longest: Duration) -> &mut Self {
-        self.assign_span("TimeoutStopSec", longest)
+        self.assign_limit("timeout_stop", "TimeoutStopSec", longest)
     }
 
     /// Which of its processes are killed when it stops (`KillMode=`).
@@ -301,6 +333,16 @@ impl Command {
         }
     }
 
+    /// A limit of time that systemd takes for none where it is zero.
+    fn assign_limit(&mut self, what: &'static str, name: &str, span: Duration) -> &mut Self {
+        if span.is_zero() {
+            let reason = "is no time at all, and systemd takes it for no limit, which is Duration::MAX";
+            self.refuse(Error::invalid(what, "0s", reason));
+            return self;
+        }
+        self.assign_span(name, span)
+    }
+
     /// A path in a list: what would split it is quoted.
     fn assign_path(&mut self, name: &str, path: &Path) -> &mut Self {
         match self.accept(quoted(path)) {
@@ -311,9 +353,6 @@ impl Command {
 }
 
 fn quoted(path: &Path) -> Result<String> {
-    let path = words::text("path", path.as_os_str())?;
-    if !path.starts_with('/') {
-        return Err(Error::invalid("path", path, "is not absolute"));
-    }
+    let path = words::absolute_path(path)?;
     Ok(format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\"")))
 }

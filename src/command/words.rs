@@ -76,6 +76,41 @@ fn absolute(what: &'static str, path: &Path) -> Result<String> {
     one_line(what, absolute.into())
 }
 
+/// A path that must be absolute, since it is the manager's to look at.
+pub(super) fn absolute_path(path: &Path) -> Result<&str> {
+    let path = text("path", path.as_os_str())?;
+    if path.starts_with('/') { Ok(path) } else { Err(Error::invalid("path", path, "is not absolute")) }
+}
+
+/// The file of a credential. systemd 254 and later hand a unit over to the program that executes it in lines that they split
+/// at blanks, and that have escapes: the unit fails then as if its program had, or another file is read.
+pub(super) fn credential_file(path: &Path) -> Result<String> {
+    let path = absolute_path(path)?;
+    if path.contains([' ', '\\']) {
+        let reason = "has a blank or a backslash in it, which systemd takes for more than that: name the file otherwise, with a \
+                      link for instance";
+        return Err(Error::invalid("path", path, reason));
+    }
+    one_line("path", path.into())
+}
+
+/// The name of a credential: that of a file, and of a descriptor (`credential_name_valid` of systemd), without what
+/// [`credential_file`] may not have either.
+pub(super) fn credential(name: &str) -> Result<String> {
+    let refuse = |reason: &str| Err(Error::invalid("credential", name, reason));
+    if name.is_empty() {
+        return refuse("may not be empty");
+    }
+    if matches!(name, "." | "..") || name.len() > 255 {
+        return refuse("is no name of a file: that has 255 bytes at most, and is neither \".\" nor \"..\"");
+    }
+    if let Some(bad) = name.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '/' | ':' | '\\')) {
+        let allowed = "ASCII characters without blanks, \":\", \"/\" and \"\\\"";
+        return refuse(&format!("may not contain {:?}: the name is of {allowed}", bad.to_string()));
+    }
+    Ok(name.into())
+}
+
 /// Text that systemd writes down as it is, in the unit's file, and reads again at the next daemon-reload: more than one line
 /// would be more than one setting.
 pub(super) fn one_line(what: &'static str, value: String) -> Result<String> {
@@ -125,6 +160,41 @@ fn sendable(value: &OsStr) -> Result<&str, String> {
         Some('\0') => Err("holds a NUL byte, which no program can be given".into()),
         Some(c) => Err(format!("holds U+{:04X}, which is no character: D-Bus does not carry it", u32::from(c))),
     }
+}
+
+/// The most bytes that Linux takes as one argument, or one variable with its name, without the NUL byte (execve(2)): 32
+/// pages.
+fn longest_string() -> usize {
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    page.and_then(|page| usize::try_from(page).ok()).map_or(LONGEST_ARGUMENT, |page| 32 * page - 1)
+}
+
+/// Refuses an argument of a program of this host that Linux would not pass on. The unit would fail, in a way that depends on
+/// systemd's version: 203, or `resources`.
+pub(super) fn passable_argument(at: usize, argument: &str) -> Result<()> {
+    match too_long(argument.len()) {
+        None => Ok(()),
+        Some(reason) => Err(Error::invalid("argument", argument, format!("(number {at}) {reason}"))),
+    }
+}
+
+/// The same for an environment variable, whose value is never shown.
+pub(super) fn passable_variable(name: &str, value: &str) -> Result<()> {
+    match too_long(name.len() + 1 + value.len()) {
+        None => Ok(()),
+        Some(reason) => Err(Error::invalid("environment variable", name, format!("with its value {reason}"))),
+    }
+}
+
+fn too_long(length: usize) -> Option<String> {
+    let longest = longest_string();
+    let reason = || {
+        format!(
+            "is {length} bytes long, and Linux passes at most {longest} on: hand it over in a file, through a pipe or as a \
+             credential"
+        )
+    };
+    (length > longest).then(reason)
 }
 
 /// The shell of [`by_shell`].
@@ -197,6 +267,24 @@ mod tests {
         let error = argument(2, OsStr::from_bytes(b"a\xffb")).unwrap_err().to_string();
         assert_eq!(error, "argument \"a\u{fffd}b\" (number 2) is not UTF-8, and D-Bus carries no other text");
         assert!(argument(1, OsStr::new("")).is_ok());
+    }
+
+    #[test]
+    fn what_linux_does_not_pass_on_is_refused() {
+        let longest = longest_string();
+        assert!(longest >= LONGEST_ARGUMENT);
+        let text = "a".repeat(longest + 1);
+        assert!(passable_argument(3, &text[1..]).is_ok() && passable_variable("AB", &text[4..]).is_ok());
+        let error = passable_argument(3, &text).unwrap_err().to_string();
+        assert!(
+            error.starts_with("argument \"aaa") && error.contains("(number 3) is ") && error.len() < 400,
+            "{error}"
+        );
+        let error = passable_variable("AB", &text[3..]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("environment variable \"AB\" with its value is ") && !error.contains("aaa"),
+            "{error}"
+        );
     }
 
     #[test]

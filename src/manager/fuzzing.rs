@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::awaited::Told;
 use super::calls::{MANAGER_PATH, Method};
-use super::jobs::{Jobs, Most, Pace, Places};
+use super::jobs::{Jobs, Most, Pace, Places, STARTING};
 use super::registry::Registry;
 use super::{JobMode, Start, signals};
 use crate::bus::raw::{Raw, WELCOME, Wire, connected};
@@ -158,7 +158,7 @@ async fn converse_on(source: &mut Source<'_>) {
         tokio::task::yield_now().await;
     }
     let free = std::iter::from_fn(|| tokio::task::unconstrained(jobs.admit(Pace::Quick)).now_or_never());
-    assert_eq!(free.take(100).collect::<Vec<_>>().len(), 64, "places are lost");
+    assert_eq!(free.take(100).collect::<Vec<_>>().len(), STARTING, "places are lost");
 }
 
 /// What is waited for.

@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 const SECRET: [&str; 5] =
     ["SetCredential", "SetCredentialEncrypted", "Environment", "StandardInputText", "StandardInputData"];
 
+/// Those about credentials that only name them and their files. Any other, of a newer systemd, is taken for one with a secret.
+const NOT_SECRET: [&str; 3] = ["LoadCredential", "LoadCredentialEncrypted", "ImportCredential"];
+
 /// One assignment: the name of the setting and the text it is set to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field<'a> {
@@ -41,6 +44,11 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The error for a setting that does not exist. It may be a misspelt one with a secret, so that its value is not shown.
+    pub fn refuse_name(&self, reason: impl AsRef<str>) -> Error {
+        Error::property(&format!("{}=…", self.name), reason.as_ref())
+    }
+
     /// The error for a part of the value: `NAME=VALUE: "part" is not …`.
     pub fn refuse_part(&self, part: &str, reason: &str) -> Error {
         if self.is_secret() {
@@ -51,6 +59,6 @@ impl<'a> Field<'a> {
     }
 
     fn is_secret(&self) -> bool {
-        SECRET.contains(&self.name)
+        SECRET.contains(&self.name) || (self.name.contains("Credential") && !NOT_SECRET.contains(&self.name))
     }
 }

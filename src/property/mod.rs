@@ -82,12 +82,14 @@ pub(crate) const WITHOUT_CGROUP_V1: u32 = 258;
 
 /// Reads `NAME=VALUE` for a unit of this type.
 pub(crate) fn read(unit: UnitType, assignment: &str) -> Result<Vec<Property>> {
-    let refuse = |reason: &str| Err(Error::property(assignment, reason));
+    // What makes no sense may have a secret in it, wherever that is: no value is shown.
+    let refuse = |name: &str, reason: &str| Err(Error::property(&format!("{name}…"), reason));
     let Some((name, value)) = assignment.split_once('=') else {
-        return refuse("is no assignment: it is written NAME=VALUE");
+        let name = assignment.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        return refuse(name, "is no assignment: it is written NAME=VALUE");
     };
     if name.is_empty() {
-        return refuse("has no name before its \"=\"");
+        return refuse("=", "has no name before its \"=\"");
     }
     let field = Field::new(name, value);
     if value.contains('\0') {
@@ -98,7 +100,7 @@ pub(crate) fn read(unit: UnitType, assignment: &str) -> Result<Vec<Property>> {
         None if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             Ok(vec![Property::Unknown { name: name.into(), text: value.into() }])
         }
-        None => refuse("is no assignment: names of settings are of letters and digits"),
+        None => refuse(&format!("{name}="), "is no assignment: names of settings are of letters and digits"),
     }
 }
 
@@ -109,11 +111,37 @@ fn array(element: &str, values: Vec<Value>) -> Value {
 
 /// A property that is given by its D-Bus name and type.
 pub(crate) fn given(name: String, value: Value) -> Result<Property> {
+    check(&name, &value)?;
+    Ok(Property::Set(name.into(), value))
+}
+
+/// Whether a property of this D-Bus name and value can be sent. The value is in no error, since it may be a secret.
+pub(crate) fn check(name: &str, value: &Value) -> Result<()> {
+    check_name(name)?;
+    value.check().map_err(|error| match error {
+        Error::Invalid { what, value, reason } if value.is_empty() => {
+            Error::invalid("property", name, format!("has a {what} that {reason}"))
+        }
+        Error::Invalid { what, value, reason } => {
+            Error::invalid("property", name, format!("has a {what} {value:?} that {reason}"))
+        }
+        error => error,
+    })
+}
+
+/// Whether D-Bus has properties of this name.
+pub(crate) fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.contains('\0') {
         return Err(Error::invalid("property name", name, "may not be empty, or hold a NUL byte"));
     }
-    value.check()?;
-    Ok(Property::Set(name.into(), value))
+    if name.len() > 255 {
+        return Err(Error::invalid("property name", name, "has more than 255 bytes"));
+    }
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        let name = name.split('=').next().unwrap_or_default();
+        return Err(Error::invalid("property name", name, "has more in it than letters, digits and \"_\""));
+    }
+    Ok(())
 }
 
 /// Whatever a value became, D-Bus can carry it.

@@ -46,7 +46,7 @@ pub(crate) async fn settle<'a>(list: &'a [Property], suffix: &str, manager: &Man
                 if let Some(stem) = name.strip_suffix("USec") {
                     let reason =
                         format!("has the name that it has in D-Bus, in microseconds; the setting is {stem}Sec");
-                    return Err(field.refuse(reason));
+                    return Err(field.refuse_name(reason));
                 }
                 let types = manager.types(suffix).await?;
                 let property = [Some(name.clone()), name.ends_with("Sec").then(|| forms::in_microseconds(name))]
@@ -55,7 +55,7 @@ pub(crate) async fn settle<'a>(list: &'a [Property], suffix: &str, manager: &Man
                     .find_map(|name| types.get_key_value(&name));
                 let Some((name, signature)) = property else {
                     let version = manager.version().await?;
-                    return Err(field.refuse(format!("systemd {version} has no such setting for a {suffix}")));
+                    return Err(field.refuse_name(format!("systemd {version} has no such setting for a {suffix}")));
                 };
                 (Cow::Owned(name.clone()), Cow::Owned(value_of_type(&field, name, signature)?))
             }

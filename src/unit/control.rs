@@ -44,6 +44,7 @@ impl Unit {
     /// [`Error::Call`] for a property that neither interface has, and what [`wait`](Unit::wait) gives for a start that
     /// was refused or a connection that was lost. Cancel-safe.
     pub async fn get(&self, property: &str) -> Result<Value> {
+        property::check_name(property)?;
         let manager = self.running_on().await?;
         let of_type = name::interface(self.name());
         match manager.property(self.name(), of_type, property).await {
@@ -178,12 +179,11 @@ impl Unit {
     /// Cancel-safe.
     pub async fn set_property(&self, name: impl AsRef<str>, value: impl Into<Value>) -> Result<()> {
         let (name, value) = (name.as_ref(), value.into());
-        if name.contains('\0') {
-            return Err(Error::invalid("property name", name, "holds a NUL byte"));
-        }
-        value.check()?;
+        property::check(name, &value)?;
         let fill = |message: &mut Message<'_>| value.append_property_to(name, message);
-        self.running_on().await?.set_properties(self.name(), fill).await
+        let manager = self.running_on().await?;
+        manager.check_descriptors(value.descriptors())?;
+        manager.set_properties(self.name(), fill).await
     }
 
     /// Sets properties of the unit while it is loaded, by an assignment as unit files have it (`systemctl set-property

@@ -1,7 +1,7 @@
 //! Building a message, and reading what was built: here, and at the other end of a socket.
 
 use std::ffi::CStr;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -37,6 +37,63 @@ fn round_trip(
             message.rewind().unwrap();
         }
     }
+    assert_eq!(sealed.size(), body_size(fill));
+}
+
+/// How large the body is that goes over the socket, by the message's own header.
+fn body_size(fill: impl Fn(&mut Message<'_>) -> Result<()>) -> usize {
+    let (bus, mut stream) = super::raw::connected();
+    let mut message = signal(&bus);
+    fill(&mut message).unwrap();
+    bus.send_only(message).unwrap();
+    let mut header = [0; 8];
+    stream.read_exact(&mut header).unwrap();
+    u32::from_ne_bytes([header[4], header[5], header[6], header[7]]) as usize
+}
+
+/// A message that is too large is refused while it is filled, by a name and with what to do, and what is sent after it
+/// arrives.
+#[test]
+fn too_large_messages_are_refused() {
+    const MIB: usize = 1 << 20;
+    const HEADER: usize = 4096;
+    let refusal = |largest: usize, fill: &dyn Fn(&mut Message<'_>) -> Result<()>| {
+        let (bus, peer) = connected();
+        let filled = fill(&mut signal(&bus).of_at_most(largest));
+        bus.send_only(signal(&bus)).unwrap();
+        assert_eq!(peer.next().signature(), "");
+        filled.map_err(|error| error.to_string())
+    };
+    let text = "a".repeat(32 * MIB - HEADER - 5);
+    let bytes = vec![0; 64 * MIB + 1];
+    refusal(32 * MIB, &|m| m.append_str(&text)).unwrap();
+    let error = refusal(32 * MIB, &|m| m.append_str(&text).and_then(|()| m.append(1u8))).unwrap_err();
+    assert!(error.starts_with("message would be larger than 32 MiB") && error.contains("through a pipe"), "{error}");
+    // The largest array, and one byte more.
+    refusal(128 * MIB, &|m| m.append_bytes(&bytes[1..])).unwrap();
+    let error = refusal(128 * MIB, &|m| m.append_bytes(&bytes)).unwrap_err();
+    assert!(error.starts_with("array in a message would be larger than 64 MiB"), "{error}");
+    // One in others, with what is around it.
+    let error = refusal(128 * MIB, &|m| m.container(Container::Array, c"ay", |m| m.append_bytes(&bytes[1..])));
+    assert!(error.unwrap_err().contains("64 MiB"));
+    // Two of them one after the other.
+    let half = &bytes[..64 * MIB - HEADER];
+    refusal(128 * MIB, &|m| m.append_bytes(half).and_then(|()| m.append_bytes(half))).unwrap();
+    let error = refusal(128 * MIB, &|m| m.append_bytes(half).and_then(|()| m.append_bytes(&bytes[..64 * MIB])));
+    assert!(error.unwrap_err().contains("128 MiB"));
+}
+
+/// A descriptor that something has closed behind its owner's back.
+#[test]
+fn a_closed_descriptor_is_refused() {
+    let (bus, peer) = connected();
+    // SAFETY: nothing is read from it or written to it, and its number is larger than any that is open.
+    let closed = unsafe { std::os::fd::BorrowedFd::borrow_raw(1 << 29) };
+    let error = signal(&bus).append_fd(closed).unwrap_err();
+    assert!(matches!(&error, Error::Invalid { what: "descriptor", .. }), "{error:?}");
+    assert!(error.to_string().contains("is not open"), "{error}");
+    bus.send_only(signal(&bus)).unwrap();
+    assert_eq!(peer.next().signature(), "");
 }
 
 #[test]

@@ -156,4 +156,10 @@ impl Message<'_> {
         // SAFETY: a live message.
         unsafe { sys::sd_bus_message_get_expect_reply(self.as_raw()) > 0 }
     }
+
+    /// Whether its sender lets somebody be asked for a password.
+    pub fn lets_ask(&self) -> bool {
+        // SAFETY: a live message.
+        unsafe { sys::sd_bus_message_get_allow_interactive_authorization(self.as_raw()) > 0 }
+    }
 }

@@ -172,6 +172,7 @@ impl ScopeCommand {
             return Err(problem.clone());
         }
         let main = self.command.main.resolved(&self.command.here())?;
+        self.command.environment.check()?;
         let arguments = self.command.main.words()[1..].iter().map(String::as_str);
         let names = Names {
             program: (*main.path).into(),

@@ -1,5 +1,6 @@
 //! The manager against a systemd that is scripted: the other end of its connection, played by hand.
 
+mod access;
 mod adoption;
 mod cut;
 mod fake;
