@@ -8,12 +8,10 @@ use std::fmt;
 use std::future::Future;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures::task::AtomicWaker;
 use tokio::io::Interest as Readiness;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
@@ -22,6 +20,7 @@ use tokio::time::Sleep;
 use super::child::lost;
 use super::connection::{Bus, Interest, Parked, Step, Target, duplicate};
 use super::message::{Kind, Message};
+use super::nudge::Nudge;
 use super::watch::watch;
 use crate::error::{Error, Result};
 
@@ -158,8 +157,7 @@ impl<R: Receiver> fmt::Debug for Link<R> {
 struct Shared<R: Receiver> {
     state: Mutex<State<R>>,
     /// Wakes the driver: it has to write, to look at the deadline again, or to end.
-    driver: AtomicWaker,
-    nudged: AtomicBool,
+    nudge: Nudge,
 }
 
 struct State<R: Receiver> {
@@ -198,8 +196,7 @@ impl<R: Receiver> Link<R> {
     fn drive(bus: Bus, fd: AsyncFd<OwnedFd>, receiver: R) -> Self {
         let state =
             State { receiver, calls: Calls::default(), armed: None, kept: None, connection: Connection::Open(bus) };
-        let shared =
-            Arc::new(Shared { state: Mutex::new(state), driver: AtomicWaker::new(), nudged: AtomicBool::new(true) });
+        let shared = Arc::new(Shared { state: Mutex::new(state), nudge: Nudge::new() });
         tokio::spawn(Driver {
             shared: Arc::downgrade(&shared),
             readable: fd,
@@ -236,7 +233,7 @@ impl<R: Receiver> Link<R> {
         };
         drop(state);
         if unwritten || broken || sooner {
-            self.shared.nudge();
+            self.shared.nudge.nudge();
         }
         after.run();
         Ok(value)
@@ -252,11 +249,6 @@ impl<R: Receiver> Shared<R> {
     fn lock(&self) -> MutexGuard<'_, State<R>> {
         // A panic under the lock would be a bug of ours, and the state is whole between two messages.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn nudge(&self) {
-        self.nudged.store(true, Ordering::Release);
-        self.driver.wake();
     }
 
     /// Reads and dispatches until nothing is left or the budget is spent.
@@ -338,7 +330,7 @@ impl<R: Receiver> Shared<R> {
 
 impl<R: Receiver> Drop for Shared<R> {
     fn drop(&mut self) {
-        self.driver.wake();
+        self.nudge.wake();
     }
 }
 
@@ -410,7 +402,7 @@ impl<R: Receiver> Future for Driver<R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<()> {
         let Driver { shared, readable, writable, timer, ending, after } = &mut *self;
         let Some(shared) = shared.upgrade() else { return Poll::Ready(()) };
-        shared.driver.register(cx.waker());
+        shared.nudge.register(cx.waker());
         loop {
             if let Some(ending) = ending {
                 let error = ready!(ending.as_mut().poll(cx));
@@ -435,7 +427,7 @@ impl<R: Receiver> Future for Driver<R> {
             if due {
                 *timer = None;
             }
-            let nudged = shared.nudged.swap(false, Ordering::Acquire);
+            let nudged = shared.nudge.take();
             if ready.is_none() && !can_write && !due && !nudged {
                 return Poll::Pending;
             }
@@ -443,7 +435,7 @@ impl<R: Receiver> Future for Driver<R> {
             after.run();
             match turn {
                 Turn::More => {
-                    shared.nudged.store(true, Ordering::Release);
+                    shared.nudge.again();
                     // Unlike a waker this has the runtime look at timers and descriptors first.
                     let _ = pin!(tokio::task::yield_now()).poll(cx);
                     return Poll::Pending;
