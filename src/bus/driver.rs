@@ -8,7 +8,9 @@ use std::fmt;
 use std::future::Future;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
+#[cfg(not(sdrun_helgrind))]
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,8 @@ use super::child::lost;
 use super::connection::{Bus, Interest, Parked, Step, Target, duplicate};
 use super::message::{Kind, Message};
 use super::nudge::Nudge;
+#[cfg(sdrun_helgrind)]
+use super::shown::{Mutex, MutexGuard};
 use super::watch::watch;
 use crate::error::{Error, Result};
 

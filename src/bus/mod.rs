@@ -11,6 +11,8 @@ mod driver;
 mod foreign;
 mod message;
 mod nudge;
+#[cfg(sdrun_helgrind)]
+mod shown;
 mod signature;
 #[cfg(test)]
 pub(crate) mod tests;
