@@ -10,6 +10,8 @@ help:
 	@echo 'make demo    run a command as a transient unit'
 	@echo 'make test    test everything on this systemd version'
 	@echo 'make matrix  the integration tests on systemd 252, 257 and 262'
+	@echo 'make vm      the tests of limits and accounting, in whole machines (qemu)'
+	@echo 'make asan    the tests under AddressSanitizer'
 	@echo 'make bench   measure against systemd-run and a minimal C client'
 	@echo 'make soak    ten minutes of random load and faults (SECONDS=N, SEED=N)'
 	@echo 'make fuzz    ten million inputs for each fuzz target (make fuzz-short: 20 s each)'
@@ -29,6 +31,8 @@ test:
 	$(SANDBOX)/selftest
 	$(CARGO) test --workspace --locked --no-fail-fast
 	tests/valgrind
+	tests/valgrind --helgrind
+	tests/loom/run
 	# The same sources for the oldest libsystemd: what that lacks is an error, not a link failure.
 	SDRUN_LIBSYSTEMD_VERSION=246 $(CARGO) test --locked --target-dir target/oldest --test machines
 
@@ -39,6 +43,16 @@ matrix:
 soak:
 	@$(SANDBOX)/setup test
 	SOAK_SECONDS=$(or $(SECONDS),600) $(CARGO) test --locked --test soak
+
+# Not part of `test`: minutes of an emulated machine, each.
+vm:
+	@$(SANDBOX)/setup vm
+	tests/vm/run
+
+# Not part of `test`: everything is built and run once more.
+asan:
+	@$(SANDBOX)/setup test
+	tests/asan
 
 fuzz:
 	tests/fuzz/run property message machine
@@ -70,4 +84,4 @@ setup:
 clean:
 	$(CARGO) clean
 
-.PHONY: help demo test matrix soak fuzz fuzz-short bench check deny setup clean
+.PHONY: help demo test matrix vm asan soak fuzz fuzz-short bench check deny setup clean

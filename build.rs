@@ -7,6 +7,12 @@ const STEPS: &[u32] = &[248];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // For tests/valgrind: locks that helgrind sees.
+    println!("cargo::rerun-if-env-changed=SDRUN_HELGRIND");
+    println!("cargo::rustc-check-cfg=cfg(sdrun_helgrind)");
+    if std::env::var_os("SDRUN_HELGRIND").is_some_and(|value| value == "1") {
+        println!("cargo::rustc-cfg=sdrun_helgrind");
+    }
     let version: u32 = std::env::var("DEP_SDRUN_SYS_VERSION")
         .ok()
         .and_then(|text| text.parse().ok())

@@ -97,6 +97,16 @@ fn helper() {
                     () = go() => std::process::abort(),
                 }
             }
+            "fork" => {
+                let mut forward = std::pin::pin!(forward);
+                tokio::select! {
+                    end = &mut forward => panic!("{end:?}"),
+                    () = go() => {}
+                }
+                ends_of_children();
+                let line = sdrun_sys::terminal::line(std::os::fd::AsFd::as_fd(&std::io::stdin())).unwrap();
+                println!("cooked: {}.", line.canonical);
+            }
             "own handler" => {
                 // The program's own handlers stay in charge: one that was there, and one that comes while forwarding.
                 let mut first = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
@@ -121,6 +131,27 @@ fn helper() {
     // After the forwarding signals do again what they did.
     if way == "drop" {
         nix::sys::signal::raise(Signal::SIGTERM).unwrap();
+    }
+}
+
+/// Two children of fork, one of which exits while a signal ends the other.
+#[allow(unsafe_code)]
+fn ends_of_children() {
+    for signal in [None, Some(Signal::SIGTERM)] {
+        // SAFETY: the child calls `raise` and `exit` alone. (That runs what is registered with atexit(3).)
+        match unsafe { nix::unistd::fork() }.unwrap() {
+            nix::unistd::ForkResult::Child => {
+                if let Some(signal) = signal {
+                    let _ = nix::sys::signal::raise(signal);
+                }
+                // SAFETY: as above.
+                unsafe { nix::libc::exit(0) }
+            }
+            nix::unistd::ForkResult::Parent { child } => {
+                let ended = nix::sys::wait::waitpid(child, None).unwrap();
+                assert_eq!(matches!(ended, nix::sys::wait::WaitStatus::Signaled(..)), signal.is_some(), "{ended:?}");
+            }
+        }
     }
 }
 
@@ -255,6 +286,16 @@ fn restored_by_signals() {
     let mut outer = forwarding("abort");
     outer.go();
     outer.end_by(Signal::SIGABRT);
+    assert_eq!(outer.modes(), outer.before);
+}
+
+/// A child of fork ends without touching the terminal, which is still its parent's.
+#[test]
+fn left_raw_by_children() {
+    let mut outer = forwarding("fork");
+    outer.go();
+    outer.expect("cooked: false.");
+    assert!(outer.end().success());
     assert_eq!(outer.modes(), outer.before);
 }
 

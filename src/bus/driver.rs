@@ -8,12 +8,12 @@ use std::fmt;
 use std::future::Future;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
+#[cfg(not(sdrun_helgrind))]
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures::task::AtomicWaker;
 use nix::errno::Errno;
 use tokio::io::Interest as Readiness;
 use tokio::io::unix::AsyncFd;
@@ -24,6 +24,9 @@ use super::child::lost;
 use super::connecting::{Way, connect, reconnect};
 use super::connection::{Bus, Interest, Parked, Step, duplicate};
 use super::message::{Kind, Message};
+use super::nudge::Nudge;
+#[cfg(sdrun_helgrind)]
+use super::shown::{Mutex, MutexGuard};
 use super::watch::watch;
 use crate::error::{Error, Result};
 
@@ -193,8 +196,7 @@ impl<R: Receiver> fmt::Debug for Link<R> {
 struct Shared<R: Receiver> {
     state: Mutex<State<R>>,
     /// Wakes the driver: it has to write, to look at the deadline again, or to end.
-    driver: AtomicWaker,
-    nudged: AtomicBool,
+    nudge: Nudge,
     /// Tells who waits for the connection that it has become another.
     changed: Notify,
 }
@@ -239,12 +241,7 @@ impl<R: Receiver> Link<R> {
     fn drive(bus: Bus, fd: AsyncFd<OwnedFd>, receiver: R, way: Option<Way>) -> Self {
         let state =
             State { receiver, calls: Calls::default(), armed: None, kept: None, connection: Connection::Open(bus) };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(state),
-            driver: AtomicWaker::new(),
-            nudged: AtomicBool::new(true),
-            changed: Notify::new(),
-        });
+        let shared = Arc::new(Shared { state: Mutex::new(state), nudge: Nudge::new(), changed: Notify::new() });
         let after = R::After::default();
         tokio::spawn(Driver { shared: Arc::downgrade(&shared), way, phase: Phase::reading(fd), after });
         Link { shared }
@@ -282,7 +279,7 @@ impl<R: Receiver> Link<R> {
         };
         drop(state);
         if unwritten || broken || sooner {
-            self.shared.nudge();
+            self.shared.nudge.nudge();
         }
         after.run();
         Ok(value)
@@ -338,7 +335,7 @@ impl<R: Receiver> Link<R> {
                 *asked = true;
                 state.connection = Connection::Gap(error.clone());
                 drop(state);
-                self.shared.nudge();
+                self.shared.nudge.nudge();
                 Ok(false)
             }
             other => Err(other.error()),
@@ -404,11 +401,6 @@ impl<R: Receiver> Shared<R> {
     fn lock(&self) -> MutexGuard<'_, State<R>> {
         // A panic under the lock would be a bug of ours, and the state is whole between two messages.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn nudge(&self) {
-        self.nudged.store(true, Ordering::Release);
-        self.driver.wake();
     }
 
     /// Reads and dispatches until nothing is left or the budget is spent.
@@ -545,7 +537,7 @@ impl<R: Receiver> Shared<R> {
 
 impl<R: Receiver> Drop for Shared<R> {
     fn drop(&mut self) {
-        self.driver.wake();
+        self.nudge.wake();
     }
 }
 
@@ -653,7 +645,7 @@ impl<R: Receiver> Future for Driver<R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<()> {
         let Driver { shared, way, phase, after } = &mut *self;
         let Some(shared) = shared.upgrade() else { return Poll::Ready(()) };
-        shared.driver.register(cx.waker());
+        shared.nudge.register(cx.waker());
         loop {
             match phase {
                 Phase::Reading(reading) => match ready!(reading.poll(&shared, after, cx)) {
@@ -680,7 +672,7 @@ impl<R: Receiver> Future for Driver<R> {
                     *phase = match ready!(returning.as_mut().poll(cx)) {
                         Ok((bus, fd)) => {
                             shared.resume(bus, after);
-                            shared.nudged.store(true, Ordering::Release);
+                            shared.nudge.again();
                             Phase::reading(fd)
                         }
                         Err(error @ (Error::RuntimeGone | Error::NoRuntime)) => {
@@ -733,7 +725,7 @@ impl Reading {
             if due {
                 *timer = None;
             }
-            let nudged = shared.nudged.swap(false, Ordering::Acquire);
+            let nudged = shared.nudge.take();
             if ready.is_none() && !can_write && !due && !nudged {
                 return Poll::Pending;
             }
@@ -741,7 +733,7 @@ impl Reading {
             after.run();
             match turn {
                 Turn::More => {
-                    shared.nudged.store(true, Ordering::Release);
+                    shared.nudge.again();
                     // Unlike a waker this has the runtime look at timers and descriptors first.
                     let _ = pin!(tokio::task::yield_now()).poll(cx);
                     return Poll::Pending;

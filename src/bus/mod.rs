@@ -11,9 +11,12 @@ mod connection;
 mod driver;
 mod foreign;
 mod message;
+mod nudge;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod raw;
 mod room;
+#[cfg(sdrun_helgrind)]
+mod shown;
 mod signature;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -35,6 +38,13 @@ pub(crate) use watch::watch;
 use nix::errno::Errno;
 
 use crate::error::{Error, Result};
+
+/// What [`nudge`] is made of; tests/loom has loom's in their place.
+mod atomic {
+    pub use std::sync::atomic::{AtomicBool, Ordering};
+
+    pub use futures::task::AtomicWaker;
+}
 
 /// Turns sd-bus's "negative errno" into an error that says what was being done.
 fn check(operation: &'static str, result: libc_int) -> Result<libc_int> {

@@ -191,8 +191,15 @@ fn is_empty(value: &Value) -> bool {
 /// The answer to a `GetAll` of the service interface: what the unit has used.
 pub(super) fn usage(message: &Message<'_>) -> Result<Usage> {
     let mut usage = Usage::default();
+    let mut keeps_io = false;
     message.read_properties(|name| {
         let into = match name {
+            // It is as new as that a manager keeps what the cgroup last said of I/O (257). One that does not still knows
+            // what someone asked for while the unit ran, and would give that for the whole.
+            "ManagedOOMMemoryPressureDurationUSec" => {
+                keeps_io = true;
+                return Ok(Took::Nothing);
+            }
             "CPUUsageNSec" => {
                 usage.cpu = counted(message.read_variant()?).map(Duration::from_nanos);
                 return Ok(Took::Value);
@@ -208,6 +215,9 @@ pub(super) fn usage(message: &Message<'_>) -> Result<Usage> {
         *into = counted(message.read_variant()?);
         Ok(Took::Value)
     })?;
+    if !keeps_io {
+        (usage.io_read, usage.io_written) = (None, None);
+    }
     Ok(usage)
 }
 

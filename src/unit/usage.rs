@@ -9,13 +9,13 @@ use std::time::Duration;
 pub struct Usage {
     /// CPU time of all its processes (`CPUUsageNSec`).
     pub cpu: Option<Duration>,
-    /// The most memory that it had at a time, in bytes (`MemoryPeak`, systemd 255 and later).
+    /// The most memory that it had at a time, in bytes (`MemoryPeak`, systemd 256 and later).
     pub memory_peak: Option<u64>,
-    /// The most swap space that it had at a time, in bytes (`MemorySwapPeak`, systemd 255 and later).
+    /// The most swap space that it had at a time, in bytes (`MemorySwapPeak`, systemd 256 and later).
     pub memory_swap_peak: Option<u64>,
-    /// Bytes read from block devices (`IOReadBytes`).
+    /// Bytes read from block devices (`IOReadBytes`, systemd 257 and later: others forget it with the unit's end).
     pub io_read: Option<u64>,
-    /// Bytes written to block devices (`IOWriteBytes`).
+    /// Bytes written to block devices (`IOWriteBytes`, systemd 257 and later).
     pub io_written: Option<u64>,
     /// Bytes received over IP (`IPIngressBytes`).
     pub ip_received: Option<u64>,

@@ -130,7 +130,8 @@ impl Hold {
             }
         };
         // SAFETY: between fork and exec only async-signal-safe functions may be called (signal-safety(7)). These are
-        // system calls, and execvpe, which std itself calls there; nothing allocates, takes a lock or panics.
+        // system calls, and what std itself calls there: execvpe, and setgroups and its like, whose lock (they change all
+        // threads) the C library has made free again in the fork. Nothing else takes a lock, allocates or panics.
         unsafe { command.pre_exec(before_exec) };
     }
 }

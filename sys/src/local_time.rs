@@ -41,7 +41,8 @@ pub fn local_time(seconds: i64) -> Option<LocalTime> {
     let zone = if broken.tm_zone.is_null() {
         String::new()
     } else {
-        // SAFETY: a string of the C library's, which stays as long as the zone is not set to another one.
+        // SAFETY: a string of the C library's: glibc keeps every name of a zone that it ever had, whatever other threads set,
+        // and musl's are in the file that it has mapped for good.
         unsafe { CStr::from_ptr(broken.tm_zone) }.to_string_lossy().into_owned()
     };
     let small = |number: libc::c_int| u8::try_from(number).unwrap_or(0);

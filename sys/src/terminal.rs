@@ -172,7 +172,7 @@ impl RawMode {
         let handlers = Handlers::install();
         let place = PLACES.with(|places| {
             let free = places.iter().position(Option::is_none)?;
-            places[free] = Some(Place { fd, saved });
+            places[free] = Some(Place { fd, saved, owner: std::process::id() });
             Some(free)
         });
         let place = place.ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))?;
@@ -198,10 +198,16 @@ impl Drop for RawMode {
 struct Place {
     fd: RawFd,
     saved: libc::termios,
+    /// The process that put it into raw mode. A child that it has forked has a copy of this, and the same terminal, but
+    /// must leave that as it is when it ends.
+    owner: u32,
 }
 
 impl Place {
     fn restore(&self) {
+        if std::process::id() != self.owner {
+            return;
+        }
         // There is nobody to tell that it failed; the terminal may be gone.
         let _ = set_attributes(self.fd, &self.saved);
     }

@@ -144,3 +144,28 @@ fn addresses_that_lead_nowhere_are_refused() {
         }
     }
 }
+
+/// What the reasons for `unsafe` rely on: a message is neither sent to another thread nor used from one, a connection is not
+/// used from two.
+#[test]
+fn messages_stay_on_their_thread() {
+    trait Maybe<Which> {
+        fn is_fine() {}
+    }
+    struct Sendable;
+    struct Shareable;
+    impl<T: ?Sized> Maybe<()> for T {}
+    impl<T: ?Sized + Send> Maybe<Sendable> for T {}
+    impl<T: ?Sized + Sync> Maybe<Shareable> for T {}
+    // Each compiles only where one of the three implementations fits.
+    <Message<'static> as Maybe<_>>::is_fine();
+    fn bus_is_send<T: Send>() {}
+    bus_is_send::<Bus>();
+    struct NotShared;
+    trait Never<Which> {
+        fn is_fine() {}
+    }
+    impl<T: ?Sized> Never<()> for T {}
+    impl<T: ?Sized + Sync> Never<NotShared> for T {}
+    <Bus as Never<_>>::is_fine();
+}

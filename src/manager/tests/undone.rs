@@ -209,16 +209,17 @@ async fn only_so_many_are_undone_at_once() {
     units.iter().for_each(|unit| manager.give_up(unit.shared().0));
     let mut stops = Vec::new();
     for n in 0..most {
-        stops.push(fake.expect("StopUnit"));
-        assert_eq!(stops[n].read_str().unwrap(), name(n));
+        let stop = fake.expect("StopUnit");
+        assert_eq!(stop.read_str().unwrap(), name(n));
+        stops.push(stop);
     }
     quiet(&manager, &fake).await;
-    for n in 0..most {
+    for (n, stop) in stops.iter().enumerate() {
         // One is refused, the others end, some before the reply.
         let job = fake.new_job();
-        let reply = || fake.peer.reply(&stops[n], |m| m.append_path(&format!("/org/freedesktop/systemd1/job/{job}")));
+        let reply = || fake.peer.reply(stop, |m| m.append_path(&format!("/org/freedesktop/systemd1/job/{job}")));
         match n % 3 {
-            0 => fake.peer.refuse(&stops[n], c"org.freedesktop.systemd1.NoSuchUnit", c""),
+            0 => fake.peer.refuse(stop, c"org.freedesktop.systemd1.NoSuchUnit", c""),
             1 => {
                 reply();
                 quiet(&manager, &fake).await;

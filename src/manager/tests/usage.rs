@@ -77,13 +77,19 @@ async fn started(manager: &Manager, fake: &Fake, direct: bool) -> (Unit, Option<
 
 #[tokio::test]
 async fn the_reading_may_fail() {
-    let answers: [fn(&Fake, &Message<'_>); 4] = [
+    let answers: [fn(&Fake, &Message<'_>); 6] = [
         |fake, call| {
             fake.give_all(call, &[("CPUUsageNSec", Value::from(12u64)), ("IOReadBytes", Value::from(u64::MAX))])
         },
         |fake, call| fake.peer.refuse(call, c"org.freedesktop.systemd1.NoSuchUnit", c""),
         |fake, call| fake.peer.reply(call, |_| Ok(())),
         |fake, call| fake.give_all(call, &[("CPUUsageNSec", Value::from("much"))]),
+        // What an older manager says of I/O after the end is what someone asked for before it.
+        |fake, call| fake.give_all(call, &[("CPUUsageNSec", 12u64.into()), ("IOReadBytes", 5u64.into())]),
+        |fake, call| {
+            let newer = ("ManagedOOMMemoryPressureDurationUSec", 5u64.into());
+            fake.give_all(call, &[("CPUUsageNSec", 12u64.into()), ("IOReadBytes", 5u64.into()), newer]);
+        },
     ];
     for direct in [true, false] {
         for (number, answer) in answers.iter().enumerate() {
@@ -106,7 +112,8 @@ async fn the_reading_may_fail() {
             assert_eq!(
                 exit.usage.map(|usage| (usage.cpu.map(|cpu| cpu.as_nanos()), usage.io_read)),
                 match number {
-                    0 => Some((Some(12), None)),
+                    0 | 4 => Some((Some(12), None)),
+                    5 => Some((Some(12), Some(5))),
                     _ => None,
                 }
             );
