@@ -331,11 +331,10 @@ async fn tasks_max_refuses_one_more() {
 async fn cpu_quota_slows_it_down() {
     for (transport, manager) in managers().await {
         let (usage, exit, said) = done(&manager, doing("burn 1500").cpu_quota(25)).await;
-        let share = said["cpu"] as f64 / said["wall"] as f64;
-        eprintln!("vm: {transport}: {share:.3} of a CPU by its own account, where 0.25 is the most: {usage:?}");
         assert!(said["nr_throttled"] > 0, "{transport}: {said:?}");
-        // What it had before it looked at the clock counts as well.
+        // Of the whole time: to start such a program takes much of it on a slow machine.
         let share = usage.cpu.unwrap().as_secs_f64() / exit.runtime.unwrap().as_secs_f64();
+        eprintln!("vm: {transport}: {share:.3} of a CPU, where 0.25 is the most");
         assert!(share < 0.275, "{transport}: {share:.3} of a CPU");
         let (_, _, said) = done(&manager, &mut doing("burn 500")).await;
         assert_eq!(said.get("nr_throttled").copied().unwrap_or(0), 0, "{transport}: without a limit");
