@@ -29,7 +29,11 @@ impl Holding<'_> {
             match self.try_take(unit, durable).await? {
                 Ok(()) => return Ok(()),
                 // Perhaps there is one, which is stopped then, and perhaps not.
-                Err(Error::Disconnected { .. }) if durable && !self.manager.inner.link.is_lost() => self.let_go(),
+                Err(Error::Disconnected { .. } | Error::Lost { .. })
+                    if durable && !self.manager.inner.link.is_lost() =>
+                {
+                    self.let_go();
+                }
                 Err(error) if durable => return Err(error),
                 Err(error) => {
                     tracing::debug!(unit, %error, "no slice to keep the unit");

@@ -44,6 +44,8 @@ pub(super) struct Recovery {
     pub patience: Duration,
     /// The manager's process, where its end would be the end of all of its units.
     pub process: Option<(u32, OwnedFd)>,
+    /// There is no connection: what is to be sent waits.
+    pub gap: bool,
     /// The number of the last round of questions.
     round: u32,
     /// Since when the manager does not answer.
@@ -104,6 +106,7 @@ impl Default for Recovery {
             home: None,
             patience: PATIENCE,
             process: None,
+            gap: false,
             round: 0,
             since: None,
             retry: None,
@@ -119,6 +122,12 @@ impl Recovery {
     fn has_ended(&self) -> bool {
         let Some((_, process)) = &self.process else { return false };
         poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
+    /// The manager is there: it has answered.
+    pub fn answered(&mut self) {
+        self.since = None;
+        self.pause = PAUSE.0;
     }
 
     /// A copy of what is readable when that has happened.
@@ -153,6 +162,7 @@ impl Registry {
         Outstanding { unsent, unanswered }: Outstanding<Ticket>,
         cx: &mut Context<'_, Self>,
     ) {
+        self.recovery.gap = true;
         self.listening = self.direct;
         self.hears_scopes = false;
         self.manager = None;
@@ -362,8 +372,6 @@ impl Registry {
         if round != self.recovery.round {
             return;
         }
-        self.recovery.since = None;
-        self.recovery.pause = PAUSE.0;
         let (destination, jobs) = (self.destination(), self.jobs.clone());
         let mut looked = Looked::Done(Fate::Keep);
         let mut known = false;

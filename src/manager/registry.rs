@@ -176,7 +176,7 @@ impl Registry {
     }
 
     pub(super) fn stop_keepers(&mut self, cx: &mut Context<'_, Self>) {
-        while self.stopping < self.jobs.stopping() {
+        while self.stopping < self.jobs.stopping() && !self.recovery.gap {
             let Some((keeper, places)) = self.keepers.pop_front() else { return };
             let told = Told::Keeper { _connection: self.obligations.clone() };
             match self.stop(&keeper, (told, places), None, cx) {
@@ -197,7 +197,7 @@ impl Registry {
     }
 
     fn stop_undone(&mut self, cx: &mut Context<'_, Self>) {
-        while self.undoing < self.jobs.undoing() {
+        while self.undoing < self.jobs.undoing() && !self.recovery.gap {
             let Some((given, obligation)) = self.undone.pop_front() else { return };
             let unit = given.unit.clone();
             match self.stop(&unit, (Told::Undone, Places::default()), Some((given, obligation)), cx) {
@@ -465,6 +465,9 @@ impl Receiver for Registry {
                 None => return,
             },
         };
+        if !matches!(ticket, Ticket::Listen("AddMatch") | Ticket::Process) {
+            self.recovery.answered();
+        }
         match ticket {
             Ticket::Listen(method) => match reply {
                 Err(refusal) if refusal.name != "org.freedesktop.systemd1.AlreadySubscribed" => {
@@ -624,6 +627,7 @@ impl Receiver for Registry {
     }
 
     fn resumed(&mut self, cx: &mut Context<'_, Self>) {
+        self.recovery.gap = false;
         self.ask_all(cx);
     }
 
