@@ -121,6 +121,15 @@
 //! A unit belongs to the manager, not to whoever started it. A program that was restarted finds its units again with
 //! [`Manager::unit`], and gets the same handle: waiting, control and all.
 //!
+//! # When the manager goes away
+//!
+//! The bus daemon is restarted, systemd executes itself anew: a connection that is lost is made again, calls wait that
+//! long ([`ManagerBuilder::patience`]), and each outstanding unit is looked up. One that runs is followed on. One that ended
+//! meanwhile and is loaded still is asked how; of one that was unloaded the journal knows, if not everything
+//! ([`Exit::from_journal`]). What nobody knows is [`Error::Lost`], never a made-up status. [`Command::durable`] has systemd
+//! keep the unit until its exit was told: then nothing is lost, at the price of two more jobs. docs/reliability.md in the
+//! repository names all that is promised, and the test behind it.
+//!
 //! # Cancellation
 //!
 //! Every future may be dropped at any time. Dropping a start ([`run`], [`Command::start`], [`Command::status`]) before

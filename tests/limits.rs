@@ -124,6 +124,16 @@ fn check(exits: Vec<Result<Exit>>) {
     }
 }
 
+/// The same where the manager was away for a moment: of what it unloaded meanwhile the journal has the failures, and of a
+/// success that it was one.
+fn check_over_a_gap(exits: Vec<Result<Exit>>) {
+    for (number, exit) in exits.into_iter().enumerate() {
+        let exit = exit.unwrap();
+        let known = exit.status == Some(Status::Exited(number as u8));
+        assert!(known || number == 0 && exit.from_journal && exit.success(), "{number}: {exit:?}");
+    }
+}
+
 async fn quick(manager: &Manager) {
     let unit = soon("a quick start", support::shell("exit 7").start(manager)).await.unwrap();
     assert_eq!(soon("a quick exit", unit.wait()).await.unwrap().status, Some(Status::Exited(7)));
@@ -439,7 +449,6 @@ fn very_many_are_killed_on_drop() {
 /// Another client that has more jobs in flight than the bus bears: a manager of 252 is thrown off the bus, and has no
 /// subscribers when it comes back; one of 262 is not, but leaves signals of the other client's out. No exit of ours is lost.
 #[test]
-#[ignore = "needs recovery"]
 fn another_client_breaks_the_managers_connection() {
     if !support::is_root() {
         return; // no limit is near on a user bus
@@ -465,8 +474,8 @@ fn another_client_breaks_the_managers_connection() {
         }
         // Some end while nobody is subscribed, perhaps, and some later.
         let _open = open(gate);
-        check(soon("all exits", join_all(units.iter().map(|unit| unit.wait()))).await);
-        check(
+        check_over_a_gap(soon("all exits", join_all(units.iter().map(|unit| unit.wait()))).await);
+        check_over_a_gap(
             soon(
                 "later ones",
                 join_all((0..50).map(|number| async move {

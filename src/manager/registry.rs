@@ -345,6 +345,11 @@ impl Registry {
                 entry.tracked.finish(Err(Error::NoSuchUnit { name, message }), &mut cx.after.wakers);
                 Fate::Remove
             }
+            // Only the stream has asked: the signals tell of the unit's end all the same.
+            Err(error) if !entry.is_adopting() => {
+                entry.tracked.close(Some(&error), &mut cx.after.wakers);
+                Fate::Keep
+            }
             Err(error) => {
                 entry.tracked.finish(Err(error), &mut cx.after.wakers);
                 Fate::Remove
