@@ -247,10 +247,20 @@ async fn at_every_await_point(
             systemctl(&["stop", &format!("{prefix}-base.service")]).await;
         }
         if then == Left {
-            // What would start it again goes first.
-            for kind in ["path", "timer", "socket", "*"] {
-                systemctl(&["stop", &format!("{prefix}-own*.{kind}")]).await;
-            }
+            // What goes on without its future may be there only after this: so again and again.
+            let pattern = format!("{prefix}-*");
+            let stopped = async {
+                loop {
+                    // What would start it again goes first.
+                    for kind in ["path", "timer", "socket", "*"] {
+                        systemctl(&["stop", &format!("{prefix}-own*.{kind}")]).await;
+                    }
+                    if systemctl(&["list-units", "--all", "--plain", "--no-legend", &pattern]).await.is_empty() {
+                        break;
+                    }
+                }
+            };
+            soon(&prefix, stopped).await;
         }
         soon(&prefix, until_none(&format!("{prefix}-*"))).await;
         // Threads and closed connections take their time.
@@ -278,7 +288,8 @@ alone! {
         runtime.block_on(async {
             let folder = Arc::new(Folder::new());
             let only = std::env::var("SDRUN_TEST_ONLY").ok();
-            let shared = Manager::shared().await.unwrap(); // one of the cases would open it
+            let shared = Manager::shared().await.unwrap(); // one of the cases would open it, and what it watches
+            works(&shared, 0).await;
             let managers = managers().await;
             for (transport, manager) in &managers {
                 works(manager, 0).await;
