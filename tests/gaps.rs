@@ -26,7 +26,7 @@ mod support;
 #[path = "gaps/user_manager.rs"]
 mod user_manager;
 
-use sdrun::{Command, Error, Exit, ManagerBuilder};
+use sdrun::{Command, Error, Exit, Manager, ManagerBuilder, Transport};
 
 /// One fault at a time: they disturb each other, whatever it is that they are to show.
 static FAULTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -36,6 +36,20 @@ static FAULTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 fn again_as_user() {
     let _alone = FAULTS.blocking_lock();
     support::again_as_user();
+}
+
+/// Room for all of the oneshots here, which wait at the same time: nobody else has jobs.
+fn roomy() -> ManagerBuilder {
+    Manager::builder().most_lasting(400)
+}
+
+async fn on_bus() -> Manager {
+    roomy().transport(Transport::Bus).connect().await.expect("a bus")
+}
+
+async fn managers() -> [(&'static str, Manager); 2] {
+    let private = roomy().transport(Transport::Private).connect().await.expect("a private socket");
+    [("bus", on_bus().await), ("private", private)]
 }
 
 /// Whether the error says that it cannot be known what became of the unit.

@@ -4,8 +4,7 @@
 
 use crate::crowd::{Crowd, KINDS, Kind, Told, all_exits, all_told};
 use crate::faults::{bus_is_back, reexec, reload};
-use crate::support::managers;
-use crate::{FAULTS, number};
+use crate::{FAULTS, managers, number};
 
 /// No connection is lost by it, so no exit may be.
 #[tokio::test]

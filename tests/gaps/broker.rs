@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::crowd::{Crowd, KINDS, Kind, Told, all_exits, all_told};
 use crate::faults::{bus_is_back, reexec, reload, restart_bus};
-use crate::support::{is_root, on_bus, systemctl};
-use crate::{FAULTS, number};
+use crate::support::{is_root, systemctl};
+use crate::{FAULTS, number, on_bus};
 
 const LAUNCHER: &str = "/usr/bin/dbus-broker-launch";
 

@@ -6,8 +6,8 @@ use futures::future::join_all;
 
 use crate::crowd::{Crowd, KINDS, Kind, Told, Waiting, all_exits, all_told};
 use crate::faults::{bus_is_back, kill_bus, pause_bus, restart_bus, start_bus, stop_bus};
-use crate::support::{is_root, on_bus, soon};
-use crate::{FAULTS, number};
+use crate::support::{is_root, soon};
+use crate::{FAULTS, number, on_bus};
 
 /// Of each kind one group that ends while the bus is there, one inside the gap and one after it.
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Relay {
     }
 
     pub fn builder(&self) -> ManagerBuilder {
-        Manager::builder().address(format!("unix:path={}", self.path())).transport(self.transport)
+        crate::roomy().address(format!("unix:path={}", self.path())).transport(self.transport)
     }
 
     pub async fn manager(&self) -> Manager {

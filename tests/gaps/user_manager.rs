@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use sdrun::{Manager, Transport};
+use sdrun::Transport;
 
 use crate::FAULTS;
 use crate::crowd::{Crowd, KINDS, Told, until};
@@ -26,8 +26,8 @@ async fn user_manager_killed() {
     for way in ["private", "machine"] {
         victim.start().await;
         let builder = match way {
-            "private" => Manager::builder().address(victim.private()).transport(Transport::Private),
-            _ => Manager::builder().user_machine(format!("{VICTIM}@.host")),
+            "private" => crate::roomy().address(victim.private()).transport(Transport::Private),
+            _ => crate::roomy().user_machine(format!("{VICTIM}@.host")),
         };
         // Longer than the test waits: it must not be waited for.
         let manager =
