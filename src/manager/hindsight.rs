@@ -68,6 +68,8 @@ impl Home {
 
 /// Asks the journal about this unit too. The registry is told what that says.
 pub(super) fn ask(home: &Home, manager: Option<u32>, query: Query) {
+    // At an address it may be somebody in between.
+    let manager = manager.filter(|_| home.certain);
     let mut queue = home.queue.lock().unwrap_or_else(PoisonError::into_inner);
     queue.waiting.push(query);
     if !std::mem::replace(&mut queue.busy, true) {
