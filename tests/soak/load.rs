@@ -203,7 +203,7 @@ impl Load {
         };
         let mut unit = match started {
             Ok(unit) => unit,
-            Err(error) => return self.unanswered(&plan, &error),
+            Err(error) => return self.unanswered(&plan, &error).await,
         };
         drop(command); // it has the other ends of pipes
         match plan.deed {
@@ -258,12 +258,12 @@ impl Load {
                 let told = scoped.unit.wait().await;
                 self.judge(&plan, &told);
             }
-            Err(error) => self.unanswered(&plan, &error),
+            Err(error) => self.unanswered(&plan, &error).await,
         }
     }
 
     /// The start failed, which it may only where nobody answered.
-    fn unanswered(&self, plan: &Plan, error: &Error) {
+    async fn unanswered(&self, plan: &Plan, error: &Error) {
         // The manager asks the bus daemon who has sent a call; where that is silent for long its answer is none.
         // A user manager has the system's move the processes of a scope, and does not come back to a system bus that went.
         let immovable = !is_root()
@@ -277,7 +277,8 @@ impl Load {
         }
         count(&self.counters.unanswered);
         // It may be running. Nobody else will stop it. (It is looked for in `left` too.)
-        let _ = std::process::Command::new("systemctl").args([scope(), "--quiet", "stop", &plan.name]).output();
+        // (Not on this thread: a process that is held for its scope has the other end of a pipe, until this runtime goes on.)
+        let _ = tokio::process::Command::new("systemctl").args([scope(), "--quiet", "stop", &plan.name]).status().await;
     }
 
     fn judge(&self, plan: &Plan, told: &sdrun::Result<Exit>) {
