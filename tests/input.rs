@@ -106,6 +106,9 @@ fn environ() -> Command {
     Command::from("/bin/cat /proc/self/environ")
 }
 
+/// A reload of the manager makes properties of what runs other ones (`WatchdogUSec`): not while they are looked at.
+static RELOADS: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
+
 #[tokio::test]
 async fn odd_texts_are_refused_or_arrive() {
     let bad: [(&str, &[u8]); 4] = [
@@ -492,6 +495,7 @@ async fn property(beside: &Beside, command: &mut Command, property: &str) -> Val
 
 #[tokio::test]
 async fn durations_of_zero_and_without_end() {
+    let _no_reload = RELOADS.read().await;
     type Set = fn(&mut Command, Duration);
     let settings: [(&str, Set, &str); 6] = [
         ("RuntimeMaxUSec", |command, span| _ = command.runtime_max(span), "no time to run"),
@@ -620,6 +624,7 @@ async fn numbers_out_of_their_range() {
 /// of unit files may be.
 #[tokio::test]
 async fn a_large_unit_survives_a_reload() {
+    let _alone = RELOADS.write().await;
     let words: Vec<_> = (0..12).map(|_| "x".repeat(LONGEST)).collect();
     for beside in Beside::all().await {
         let mut command = Command::from(["/bin/sh", "-c", "read -r status; exit $status", "sh"]);

@@ -7,6 +7,7 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
+use nix::errno::Errno;
 use tokio::io::Interest as Readiness;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
@@ -18,6 +19,9 @@ use crate::error::{Error, Result};
 
 /// Between two attempts, at first and at most. A manager that re-executes itself is back within some milliseconds.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(250));
+
+/// How long one attempt may take: a peer that accepts and then says nothing, as a bus daemon that is stopped, is tried again.
+const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// Where a connection leads, and what it is like.
 #[derive(Debug, Clone)]
@@ -50,9 +54,10 @@ pub(super) async fn reconnect(
     let attempts = async {
         let mut pause = PAUSE.0;
         loop {
-            let error = match connect(&way).await {
-                Ok(connected) => return Ok(connected),
-                Err(error) => error,
+            let error = match tokio::time::timeout(ATTEMPT, connect(&way)).await {
+                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Err(error)) => error,
+                Err(_) => Error::system("connect", Errno::ETIMEDOUT),
             };
             let late = deadline.is_some_and(|deadline| Instant::now() + pause >= deadline);
             if once || late || way.target.is_gone(&error) || matches!(error, Error::RuntimeGone) {

@@ -20,16 +20,15 @@ async fn the_reply_to_a_start_is_lost() {
                 let crowd = Crowd::new();
                 let mut gate = crowd.gate();
                 let (mut command, case) = crowd.command_that(&gate, kind, Status::Exited(7));
+                let slices =
+                    || crate::support::systemctl(&["list-units", "--plain", "--no-legend", "sdrunkeep*"]).is_empty();
+                until("that of the one before is gone", slices).await;
                 relay.swallow_answers(true);
                 let start = command.start(&manager);
                 let fault = async {
                     if matches!(kind, Kind::Durable) {
                         // It is the answer to the start of what keeps it that is lost: until then the unit is not started.
-                        until("its slice is there", || {
-                            !crate::support::systemctl(&["list-units", "--plain", "--no-legend", "sdrunkeep*"])
-                                .is_empty()
-                        })
-                        .await;
+                        until("its slice is there", || !slices()).await;
                         relay.cut().await;
                         relay.mend();
                     }
