@@ -41,7 +41,7 @@ static ONE: Mutex<()> = Mutex::new(());
 impl Alone {
     fn new() -> Self {
         let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        Alone { before: Bus::now(), disconnects: disconnects(), _one }
+        Alone { before: Bus::when_joined(), disconnects: disconnects(), _one }
     }
 
     /// The same, of a test that has done no harm.
@@ -57,6 +57,20 @@ impl Alone {
 }
 
 impl Bus {
+    /// When the manager is on it: a bus that somebody has just woken it may not have joined yet.
+    fn when_joined() -> Self {
+        let list = || {
+            let output = std::process::Command::new("busctl").arg(support::scope()).args(["status", MANAGER]).output();
+            output.expect("busctl runs").status.success()
+        };
+        let begun = std::time::Instant::now();
+        while !list() {
+            assert!(begun.elapsed() < support::DEADLINE, "the manager does not join its bus");
+            std::thread::sleep(Duration::from_millis(50)); // there is no signal without a bus
+        }
+        Self::now()
+    }
+
     fn now() -> Self {
         let call = |arguments: &[&str]| {
             let output =
