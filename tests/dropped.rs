@@ -255,6 +255,8 @@ async fn at_every_await_point(
                     for kind in ["path", "timer", "socket", "*"] {
                         systemctl(&["stop", &format!("{prefix}-own*.{kind}")]).await;
                     }
+                    // A scope around a process that was killed meanwhile has failed, and stays so.
+                    systemctl(&["reset-failed", &format!("{prefix}-own*")]).await;
                     if systemctl(&["list-units", "--all", "--plain", "--no-legend", &pattern]).await.is_empty() {
                         break;
                     }
