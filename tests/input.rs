@@ -106,9 +106,6 @@ fn environ() -> Command {
     Command::from("/bin/cat /proc/self/environ")
 }
 
-/// A reload of the manager makes properties of what runs other ones (`WatchdogUSec`): not while they are looked at.
-static RELOADS: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
-
 #[tokio::test]
 async fn odd_texts_are_refused_or_arrive() {
     let bad: [(&str, &[u8]); 4] = [
@@ -488,6 +485,8 @@ async fn names_with_every_odd_character() {
 async fn property(beside: &Beside, command: &mut Command, property: &str) -> Value {
     let started = command.collect(true).start(&beside.manager).await;
     let unit = started.unwrap_or_else(|error| panic!("{}: {property}: {error}", beside.transport));
+    // While it is being started `WatchdogUSec` says that there is none.
+    soon("the activation", unit.activated()).await.unwrap();
     let value = unit.get(property).await.unwrap();
     unit.stop().await.unwrap();
     value
@@ -495,7 +494,6 @@ async fn property(beside: &Beside, command: &mut Command, property: &str) -> Val
 
 #[tokio::test]
 async fn durations_of_zero_and_without_end() {
-    let _no_reload = RELOADS.read().await;
     type Set = fn(&mut Command, Duration);
     let settings: [(&str, Set, &str); 6] = [
         ("RuntimeMaxUSec", |command, span| _ = command.runtime_max(span), "no time to run"),
@@ -624,7 +622,6 @@ async fn numbers_out_of_their_range() {
 /// of unit files may be.
 #[tokio::test]
 async fn a_large_unit_survives_a_reload() {
-    let _alone = RELOADS.write().await;
     let words: Vec<_> = (0..12).map(|_| "x".repeat(LONGEST)).collect();
     for beside in Beside::all().await {
         let mut command = Command::from(["/bin/sh", "-c", "read -r status; exit $status", "sh"]);
