@@ -52,6 +52,14 @@ pub(super) fn manager_call<'b>(
     cx.bus.method_call(destination, MANAGER_PATH, MANAGER_INTERFACE, member)
 }
 
+/// The call that has a unit stopped.
+pub(super) fn stop_call<'b>(cx: &Context<'b, Registry>, destination: Option<&CStr>, unit: &str) -> Result<Message<'b>> {
+    let mut message = manager_call(cx, destination, c"StopUnit")?;
+    message.append_str(unit)?;
+    message.append_str("replace")?;
+    Ok(message)
+}
+
 pub(super) fn bus_call<'b>(cx: &Context<'b, Registry>, member: &CStr) -> Result<Message<'b>> {
     cx.bus.method_call(Some(BUS), c"/org/freedesktop/DBus", BUS, member)
 }

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::calls::{get_all, manager_call, unit_path};
+use super::calls::{get_all, manager_call, stop_call, unit_path};
 use super::jobs::{Jobs, Places};
 use super::recovery::Doubt;
 use super::registry::Registry;
@@ -353,11 +353,8 @@ impl Entry {
     }
 
     fn stop_unheard(&mut self, obligation: Obligation, destination: Option<&CStr>, cx: &mut Context<'_, Registry>) {
-        let sent = manager_call(cx, destination, c"StopUnit").and_then(|mut message| {
-            message.append_str(self.tracked.name())?;
-            message.append_str("replace")?;
-            cx.call(message, Ticket::Unheard(obligation))
-        });
+        let sent = stop_call(cx, destination, self.tracked.name())
+            .and_then(|message| cx.call(message, Ticket::Unheard(obligation)));
         match sent {
             Ok(()) => tracing::debug!(unit = self.tracked.name(), "stopping a unit whose start was given up"),
             Err(error) => tracing::warn!(unit = self.tracked.name(), %error, "cannot stop the unit"),

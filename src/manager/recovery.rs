@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::awaited::{InFlight, JobId, Told};
-use super::calls::{get_all, is_absent, is_not_loaded, manager_call, refused};
+use super::calls::{get_all, is_absent, is_not_loaded, manager_call, refused, stop_call};
 use super::connect::Scope;
 use super::entry::{Entry, Fate};
 use super::hindsight::{self, Home, Query};
 use super::jobs::Places;
 use super::registry::Registry;
 use super::signals;
-use super::tickets::{Given, Obligation, Ticket};
+use super::tickets::{Given, Obligation, Released, Ticket};
 use crate::bus::{Context, ENDED, Message, Outstanding, Refusal};
 use crate::error::{Error, Result};
 use crate::journal::Remembered;
@@ -359,9 +359,7 @@ impl Registry {
 
     /// Asks once more for a unit to be stopped: nobody knows whether it was.
     fn stop_again(&mut self, unit: Box<str>, id: JobId, cx: &mut Context<'_, Self>) -> Result<()> {
-        let mut message = manager_call(cx, self.destination(), c"StopUnit")?;
-        message.append_str(&unit)?;
-        message.append_str("replace")?;
+        let message = stop_call(cx, self.destination(), &unit)?;
         self.awaited.ask_again(&id);
         cx.call(message, Ticket::Job { method: "StopUnit", unit, id, again: true })
     }
@@ -513,21 +511,7 @@ impl Registry {
 
     /// Nothing more will be known of anything.
     pub(super) fn fail_all(&mut self, error: &Error, cx: &mut Context<'_, Self>) {
-        self.recovery.retry = None;
-        self.recovery.since = None;
-        self.recovery.to_undo.clear();
-        self.recovery.to_stop.clear();
-        for (told, places) in self.awaited.drain() {
-            cx.after.give_back(&self.jobs, places);
-            cx.after.tell(told, Err(error.clone()));
-        }
-        self.stopping = 0;
-        self.undone.clear();
-        self.undoing = 0;
-        for (_, places) in self.keepers.drain(..) {
-            cx.after.give_back(&self.jobs, places);
-        }
-        self.forget_triggered(error, &mut cx.after.wakers);
+        self.forget_orders(error, cx.after);
         for mut entry in std::mem::take(&mut self.units).into_values().flatten() {
             let lost = lost(&entry.tracked, &error.to_string());
             entry.fail(&lost, &mut cx.after.wakers);
@@ -537,16 +521,27 @@ impl Registry {
     }
 
     /// The same where there is no connection any more.
-    pub(super) fn on_loss(&mut self, error: &Error, outstanding: Vec<Ticket>, after: &mut super::tickets::Released) {
+    pub(super) fn on_loss(&mut self, error: &Error, outstanding: Vec<Ticket>, after: &mut Released) {
         after.unanswered.extend(outstanding);
-        let gap = self.recovery.since.take().is_some();
-        self.recovery.retry = None;
-        self.recovery.to_undo.clear();
-        self.recovery.to_stop.clear();
+        let gap = self.recovery.since.is_some();
+        self.forget_orders(error, after);
         self.listening = self.direct;
         self.hears_scopes = false;
         self.manager = None;
         self.look_again = None;
+        for mut entry in self.units.drain().flat_map(|(_, entries)| entries) {
+            after.give_back(&self.jobs, entry.places());
+            let error = if gap { lost(&entry.tracked, &error.to_string()) } else { error.clone() };
+            entry.fail(&error, &mut after.wakers);
+        }
+    }
+
+    /// What was to be done, or to be looked up again, is not: whoever waits for that is told.
+    fn forget_orders(&mut self, error: &Error, after: &mut Released) {
+        self.recovery.retry = None;
+        self.recovery.since = None;
+        self.recovery.to_undo.clear();
+        self.recovery.to_stop.clear();
         for (told, places) in self.awaited.drain() {
             after.give_back(&self.jobs, places);
             after.tell(told, Err(error.clone()));
@@ -558,11 +553,6 @@ impl Registry {
         self.undone.clear();
         self.undoing = 0;
         self.forget_triggered(error, &mut after.wakers);
-        for mut entry in self.units.drain().flat_map(|(_, entries)| entries) {
-            after.give_back(&self.jobs, entry.places());
-            let error = if gap { lost(&entry.tracked, &error.to_string()) } else { error.clone() };
-            entry.fail(&error, &mut after.wakers);
-        }
     }
 
     /// The manager's process is known.

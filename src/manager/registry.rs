@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::Start;
 use super::awaited::{Awaited, Settled, Told};
-use super::calls::{Method, get_all, is_not_loaded, manager_call, refused};
+use super::calls::{Method, get_all, is_not_loaded, manager_call, refused, stop_call};
 use super::entry::{Answered, Entry, Fate, Hold, has_result};
 use super::jobs::{Admission, Jobs, Places};
 use super::listening::LINGER;
@@ -220,9 +220,7 @@ impl Registry {
     ) -> Result<()> {
         let id = self.awaited.ask(unit, "StopUnit", told, places);
         let ticket = Ticket::Stop { unit: unit.into(), id: id.clone(), given_up };
-        let sent = manager_call(cx, self.destination(), c"StopUnit").and_then(|mut message| {
-            message.append_str(unit)?;
-            message.append_str("replace")?;
+        let sent = stop_call(cx, self.destination(), unit).and_then(|message| {
             self.listen(cx)?;
             cx.call(message, ticket)
         });
@@ -232,11 +230,7 @@ impl Registry {
     /// Stops slices where no signal will tell when that is done.
     pub(super) fn stop_unheard(&self, keepers: &[Box<str>], cx: &mut Context<'_, Self>) {
         for keeper in keepers {
-            let sent = manager_call(cx, self.destination(), c"StopUnit").and_then(|mut message| {
-                message.append_str(keeper)?;
-                message.append_str("replace")?;
-                cx.send_only(message)
-            });
+            let sent = stop_call(cx, self.destination(), keeper).and_then(|message| cx.send_only(message));
             if let Err(error) = sent {
                 tracing::warn!(unit = &**keeper, %error, "cannot stop the slice");
             }
