@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use super::part::table;
 use super::stats::{Contender, Samples};
 use super::warm::{Runtime, Warm};
 use super::whole::Whole;
@@ -170,34 +171,4 @@ fn micros(time: Duration) -> String {
 
 fn ratio(ratio: f64) -> String {
     format!("{ratio:.3}")
-}
-
-/// A table whose first column, and whatever else holds no number, is text.
-fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |at: usize| {
-        let cells = rows.iter().map(|row| row[at].chars().count());
-        cells.chain([head[at].chars().count(), 3]).max().unwrap_or_default()
-    };
-    let is_number = |at: usize| rows.iter().all(|row| row[at].starts_with(|c: char| c.is_ascii_digit()));
-    let columns: Vec<_> = (0..head.len()).map(|at| (width(at), is_number(at))).collect();
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let mut line = String::from("|");
-        for (&(width, number), cell) in columns.iter().zip(cells) {
-            let written = if number { write!(line, " {cell:>width$} |") } else { write!(line, " {cell:<width$} |") };
-            written.expect("a String");
-        }
-        line + "\n"
-    };
-    let rule = columns.iter().map(
-        |&(width, number)| {
-            if number { format!("{}:", "-".repeat(width - 1)) } else { "-".repeat(width) }
-        },
-    );
-    let rule: Vec<_> = rule.collect();
-    let mut text = line(&mut head.iter().copied());
-    text += &line(&mut rule.iter().map(String::as_str));
-    for row in rows {
-        text += &line(&mut row.iter().map(String::as_str));
-    }
-    text
 }
