@@ -54,7 +54,9 @@ alone! {
                     let mut units = Vec::new();
                     for code in 0..3 {
                         let mut command = shell(&format!(": <{gate}; exit {code}"));
-                        units.push(command.kill_on_drop(true).start(&manager).await.unwrap());
+                        let unit = command.kill_on_drop(true).start(&manager).await.unwrap();
+                        soon("it runs", unit.activated()).await.unwrap();
+                        units.push(unit);
                     }
                     // SAFETY: this thread alone runs Rust code now, and the child uses what is whole in any thread, and
                     // ends without running what the process has registered for its end.
