@@ -29,7 +29,8 @@ demo:
 test:
 	@$(SANDBOX)/setup test
 	$(SANDBOX)/selftest
-	$(CARGO) test --workspace --locked --no-fail-fast
+	tests/parallel --workspace --locked
+	$(CARGO) test --workspace --locked --doc
 	tests/valgrind
 	tests/valgrind --helgrind
 	tests/loom/run
