@@ -2,11 +2,12 @@
 
 mod support;
 
+use futures::StreamExt;
 use futures::future::FutureExt;
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
-use sdrun::{Error, Manager, Result, Status, Unit};
+use sdrun::{Error, Manager, Result, States, Status, Unit};
 use support::{Folder, managers, shell, soon};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
@@ -22,9 +23,10 @@ fn is_of_another_process<T>(result: Option<Result<T>>) -> bool {
 }
 
 /// What does not hold in the child, by its number.
-fn in_the_child(manager: Manager, units: Vec<Unit>) -> i32 {
+fn in_the_child(manager: Manager, units: Vec<Unit>, mut states: States) -> i32 {
     let [waited, asked, dropped] = <[Unit; 3]>::try_from(units).expect("three");
     let mut command = shell("exit 0");
+    let mut logs = asked.logs();
     let wrong = [
         is_of_another_process(command.start(&manager).now_or_never()),
         is_of_another_process(waited.wait().now_or_never()),
@@ -35,6 +37,10 @@ fn in_the_child(manager: Manager, units: Vec<Unit>) -> i32 {
         is_of_another_process(asked.kill(9, sdrun::Whom::All).now_or_never()),
         is_of_another_process(manager.unit(asked.name()).now_or_never()),
         matches!(waited.try_wait(), Ok(None)),
+        is_of_another_process(logs.next().now_or_never().flatten()),
+        matches!(logs.next().now_or_never(), Some(None)),
+        is_of_another_process(states.next().now_or_never().flatten()),
+        matches!(states.next().now_or_never(), Some(None)),
     ];
     // It would stop its unit.
     drop((dropped, waited, asked, manager));
@@ -58,13 +64,16 @@ alone! {
                         soon("it runs", unit.activated()).await.unwrap();
                         units.push(unit);
                     }
+                    // The child has what there was to be taken, and then no more.
+                    let mut states = units[0].states();
+                    assert!(soon("a state", states.next()).await.is_some_and(|state| state.is_ok()));
                     // SAFETY: this thread alone runs Rust code now, and the child uses what is whole in any thread, and
                     // ends without running what the process has registered for its end.
                     let forked = unsafe { fork() }.unwrap();
                     let child = match forked {
                         ForkResult::Parent { child } => child,
                         ForkResult::Child => {
-                            let wrong = if drops { in_the_child(manager, units) } else { 0 };
+                            let wrong = if drops { in_the_child(manager, units, states) } else { 0 };
                             // SAFETY: it only ends the process.
                             unsafe { nix::libc::_exit(wrong) }
                         }

@@ -211,6 +211,11 @@ async fn a_hundred_thousand_arguments_and_variables() {
             beside.start_refused("variables", &format!("environment has {count} variables"), &mut command).await;
             let spawned = command.spawn();
             beside.refuses("spawn", "variables", spawned).await;
+            let mut command = Command::new("/bin/true");
+            command.env("ONE", "1");
+            let variables = numbers[1..count].iter().fold(String::new(), |all, number| all + " V" + number + "=");
+            command.property(format!("Environment={variables}")).unwrap();
+            beside.start_refused("variables", &format!("environment has {count} variables"), &mut command).await;
             let mut timer = TimerUnit::new();
             let timer = timer.on_active(Duration::from_secs(1000)).start(&beside.manager, &command).await;
             beside.refuses("timer", "variables", timer).await;

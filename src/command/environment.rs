@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use super::words;
+use crate::bus::Value;
 use crate::error::{Error, Result};
+use crate::property::Properties;
 
 /// What is set and what is taken away.
 #[derive(Clone, Default)]
@@ -50,9 +52,13 @@ impl Environment {
         self.variables.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={value}")))
     }
 
-    /// Refuses what would keep the manager from everything else for long.
-    pub fn check_count(&self) -> Result<()> {
-        let count = self.variables.len();
+    /// Refuses what would keep the manager from everything else for long, with what the properties set beside it.
+    pub fn check_count(&self, extra: &Properties) -> Result<()> {
+        let more = extra.known().map(|(name, value)| match (name, value) {
+            ("Environment", Value::Array(_, values)) => values.len(),
+            _ => 0,
+        });
+        let count = self.variables.len() + more.sum::<usize>();
         if count <= MOST {
             return Ok(());
         }

@@ -327,7 +327,10 @@ impl Command {
     fn unit_name(&self) -> Result<String> {
         match self.main.problem().or(self.problem.as_ref()) {
             Some(error) => Err(error.clone()),
-            None => self.environment.check_count().map(|()| self.service.name.clone().unwrap_or_else(name::generate)),
+            None => self
+                .environment
+                .check_count(&self.extra)
+                .map(|()| self.service.name.clone().unwrap_or_else(name::generate)),
         }
     }
 

@@ -24,6 +24,7 @@ pub(crate) use reader::Journals;
 use crate::bus::Value;
 use crate::error::{Error, Result};
 use crate::manager::Manager;
+use crate::unit::process::Process;
 use crate::unit::tracked::Tracked;
 use crate::unit::{InvocationId, State, States, Unit};
 use origin::{Known, Origin, Owner, Writer};
@@ -33,6 +34,7 @@ use reader::{Access, Batch, Ended, Pass};
 #[must_use = "streams do nothing unless they are polled"]
 pub struct Logs {
     unit: Box<str>,
+    process: Process,
     entries: Pin<Box<dyn Stream<Item = Result<Entry>> + Send + Sync>>,
 }
 
@@ -86,7 +88,7 @@ impl Unit {
     /// root, or the group `systemd-journal`; one's own units nothing where the journal is kept on the disk), or the
     /// manager is that of a container or another host.
     ///
-    /// A process that was forked off cannot go on with a stream of its parent's.
+    /// Of a process that was forked off the next item is the last: [`Error::System`] with `ECHILD`.
     pub fn logs(&self) -> Logs {
         let (tracked, manager) = self.shared();
         let start = Start { tracked: tracked.clone(), manager: manager.clone(), states: self.states() };
@@ -104,7 +106,7 @@ impl Unit {
                 Err(error) => Some((Err(error), Step::Done)),
             }
         });
-        Logs { unit: self.name().into(), entries: Box::pin(entries.fuse()) }
+        Logs { unit: self.name().into(), process: tracked.process(), entries: Box::pin(entries.fuse()) }
     }
 }
 
@@ -112,6 +114,12 @@ impl Stream for Logs {
     type Item = Result<Entry>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Entry>>> {
+        if let Err(error) = self.process.check() {
+            // The runtime that reads the journal is the parent's too. It is the last item.
+            self.process = Process::default();
+            self.entries = Box::pin(stream::empty());
+            return Poll::Ready(Some(Err(error)));
+        }
         self.entries.as_mut().poll_next(cx)
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod exit;
 mod forward;
 pub(crate) mod machine;
 pub(crate) mod name;
+pub(crate) mod process;
 pub(crate) mod pty;
 pub(crate) mod runs;
 pub(crate) mod states;

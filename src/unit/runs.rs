@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::process::Process;
 use super::tracked::Tracked;
 use crate::error::{Error, Result};
 
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
     queue: Mutex<Queue>,
+    process: Process,
 }
 
 /// How many runs are kept for whoever does not take them.
@@ -74,6 +76,10 @@ impl Runs {
             Some(run) => Poll::Ready(Some(run)),
             None if queue.closed => Poll::Ready(None),
             None => {
+                if let Err(error) = self.process.check() {
+                    queue.closed = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
                 match queue.waiting.iter_mut().find(|(other, _)| *other == number) {
                     Some((_, waker)) => waker.clone_from(cx.waker()),
                     None => queue.waiting.push((number, cx.waker().clone())),

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use nix::errno::Errno;
-
 use super::exit::{Exit, InvocationId};
+use super::process::Process;
 use super::states::{State, Streams};
 use crate::error::{Error, Result};
 
@@ -24,7 +23,7 @@ pub(crate) struct Tracked {
     /// unit has logged since is its own.
     since: AtomicU64,
     /// The process that it belongs to.
-    process: u32,
+    process: Process,
     progress: Mutex<Progress>,
 }
 
@@ -86,7 +85,7 @@ impl Tracked {
             handles: AtomicUsize::new(1),
             watched: AtomicBool::new(false),
             since: now().into(),
-            process: std::process::id(),
+            process: Process::default(),
             progress: Mutex::new(Progress {
                 phase: Phase::Starting,
                 runs: None,
@@ -316,9 +315,22 @@ impl Tracked {
         }
     }
 
+    pub fn process(&self) -> Process {
+        self.process
+    }
+
     pub fn poll_state(&self, number: u32, cx: &mut Context<'_>) -> Poll<Option<Result<State>>> {
         let mut progress = self.lock();
-        progress.streams.as_mut().map_or(Poll::Ready(None), |streams| streams.poll(number, cx))
+        let Some(streams) = &mut progress.streams else { return Poll::Ready(None) };
+        match (streams.poll(number, cx), self.process.check()) {
+            (Poll::Pending, Err(error)) => {
+                let removed = streams.remove(number);
+                drop(progress);
+                drop(removed);
+                Poll::Ready(Some(Err(error)))
+            }
+            (polled, _) => polled,
+        }
     }
 
     async fn until<T>(&self, milestone: Milestone, mut look: impl FnMut(&Progress) -> Option<Result<T>>) -> Result<T> {
@@ -328,10 +340,7 @@ impl Tracked {
             if let Some(found) = look(&progress) {
                 return Poll::Ready(found);
             }
-            if std::process::id() != self.process {
-                // Nobody reads the connection here: nothing would ever come.
-                return Poll::Ready(Err(Error::system("use a handle of the process before the fork", Errno::ECHILD)));
-            }
+            self.process.check()?;
             let number = *place.number.get_or_insert_with(|| {
                 progress.next += 1;
                 progress.next
