@@ -4,13 +4,13 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
 use sdrun::{Command, Error, Exit, Manager, Result, ServiceType, Status, Transport, Unit};
+use support::other::Other;
 use support::{Folder, managers, soon};
 
 /// Everything in this file again as an ordinary user, on the user bus and the user manager's private socket.
@@ -153,38 +153,11 @@ async fn quick(manager: &Manager) {
     assert_eq!(soon("a quick exit", unit.wait()).await.unwrap().status, Some(Status::Exited(7)));
 }
 
-/// A process of this test program that says lines and is told to go on.
-struct Helper {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Helper {
-    fn new(test: &str, gate: &str, load: &[(&str, usize)]) -> Self {
-        let mut command = support::helper(test);
-        command.envs(load.iter().map(|(key, value)| (key, value.to_string())));
-        command.env("SDRUN_TEST_GATE", gate).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Helper { child, input, output }
-    }
-
-    fn says(&mut self, wanted: &str) {
-        let mut line = String::new();
-        while !line.contains(wanted) {
-            line.clear();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "the process ended before it said {wanted:?}");
-        }
-    }
-
-    fn go_on(&mut self) {
-        self.input.write_all(b"go on\n").unwrap();
-    }
-
-    fn succeeds(mut self) {
-        assert!(self.child.wait().unwrap().success());
-    }
+/// This test program once more, with this load.
+fn helper(test: &str, gate: &str, load: &[(&str, usize)]) -> Other {
+    let mut command = support::helper(test);
+    command.envs(load.iter().map(|(key, value)| (key, value.to_string()))).env("SDRUN_TEST_GATE", gate);
+    Other::start(command)
 }
 
 fn say(line: &str) {
@@ -223,17 +196,17 @@ fn at_full_load(processes: usize, outstanding: usize, runs: usize) {
     let folder = Folder::new();
     let gate = folder.fifo("gate");
     let load = [("OUTSTANDING", outstanding), ("RUNS", runs)];
-    let mut helpers: Vec<_> = (0..processes).map(|_| Helper::new("one_process", &gate, &load)).collect();
+    let mut helpers: Vec<_> = (0..processes).map(|_| helper("one_process", &gate, &load)).collect();
     let begun = std::time::Instant::now();
     for line in ["outstanding", "run", "oneshots"] {
         helpers.iter_mut().for_each(|helper| helper.says(line));
         eprintln!("{line}: {:?} {:?}", begun.elapsed(), Bus::now());
-        helpers.iter_mut().for_each(Helper::go_on);
+        helpers.iter_mut().for_each(Other::go_on);
     }
     helpers.iter_mut().for_each(|helper| helper.says("stopped"));
     eprintln!("stopped: {:?} {:?}", begun.elapsed(), Bus::now());
     let _open = open(&gate);
-    helpers.into_iter().for_each(Helper::succeeds);
+    helpers.into_iter().for_each(|mut helper| assert!(helper.child.wait().unwrap().success()));
     alone.done();
 }
 
@@ -474,7 +447,7 @@ fn another_client_breaks_the_managers_connection() {
         let manager = &support::on_bus().await;
         let start = |number| async move { gated(gate, number as u8).start(manager).await.unwrap() };
         let units = join_all((0..200).map(start)).await;
-        let mut breaker = Helper::new("breaker", &theirs, &[]);
+        let mut breaker = helper("breaker", &theirs, &[]);
         breaker.says("called");
         if support::systemd_version() < 257 {
             let broken = async {
@@ -500,7 +473,7 @@ fn another_client_breaks_the_managers_connection() {
         );
         let _theirs = open(&theirs);
         breaker.go_on();
-        breaker.succeeds();
+        assert!(breaker.child.wait().unwrap().success());
     });
 }
 

@@ -3,14 +3,14 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::io::Write;
 use std::time::Duration;
 
 use futures::future::join_all;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sdrun::{Manager, Status, Transport};
+use support::other::Other;
 use support::{Folder, on_bus, shell, soon};
 
 /// Everything in this file again as an ordinary user, on the user bus.
@@ -21,9 +21,7 @@ fn again_as_user() {
 
 /// The process that does not read: this program again.
 struct Neighbour {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    other: Other,
     folder: Folder,
 }
 
@@ -36,13 +34,9 @@ impl Neighbour {
             .env("SDRUN_TEST_HOW", how)
             .env("SDRUN_TEST_TRANSPORT", transport)
             .env("SDRUN_TEST_UNITS", units.to_string())
-            .env("SDRUN_TEST_GATE", folder.fifo("gate"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let mut neighbour = Neighbour { child, input, output, folder };
-        neighbour.says("outstanding");
+            .env("SDRUN_TEST_GATE", folder.fifo("gate"));
+        let mut neighbour = Neighbour { other: Other::start(command), folder };
+        neighbour.other.says("outstanding");
         if how == "stopped" {
             kill(neighbour.pid(), Signal::SIGSTOP).unwrap();
             while !neighbour.is_stopped() {
@@ -53,11 +47,11 @@ impl Neighbour {
     }
 
     fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id() as i32)
+        Pid::from_raw(self.other.child.id() as i32)
     }
 
     fn is_stopped(&self) -> bool {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.other.child.id())).unwrap();
         status.lines().any(|line| line.starts_with("State:\tT"))
     }
 
@@ -66,17 +60,9 @@ impl Neighbour {
         std::fs::OpenOptions::new().read(true).write(true).open(self.folder.path("gate")).unwrap()
     }
 
-    fn says(&mut self, wanted: &str) {
-        let mut line = String::new();
-        while !line.contains(wanted) {
-            line.clear();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "the process ended before it said {wanted:?}");
-        }
-    }
-
     fn go_on(&mut self) {
         kill(self.pid(), Signal::SIGCONT).unwrap();
-        self.input.write_all(b"go on\n").unwrap();
+        self.other.go_on();
     }
 
     /// What the bus daemon keeps for it, in bytes, and what it has kept at most.
@@ -86,7 +72,7 @@ impl Neighbour {
             String::from_utf8(output.expect("busctl runs").stdout).unwrap()
         };
         let list = busctl(&["list", "--no-legend", "--unique"]);
-        let pid = self.child.id().to_string();
+        let pid = self.other.child.id().to_string();
         let row = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|row| row[1] == pid);
         let name = row.expect("it is on the bus still")[0];
         let daemon = ["call", "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus.Debug.Stats"];
@@ -103,7 +89,7 @@ impl Drop for Neighbour {
     fn drop(&mut self) {
         // One that is stopped would stay after a test that failed.
         if std::thread::panicking() {
-            let _ = self.child.kill();
+            let _ = self.other.child.kill();
         }
     }
 }
@@ -178,8 +164,8 @@ fn good_neighbour(how: &str, units: usize) {
         eprintln!("{how}: the bus daemon keeps {kept} bytes for {units} units, {most} at most");
     }
     neighbour.go_on();
-    neighbour.says("all exits");
-    assert!(neighbour.child.wait().unwrap().success());
+    neighbour.other.says("all exits");
+    assert!(neighbour.other.child.wait().unwrap().success());
 }
 
 #[test]
@@ -211,6 +197,6 @@ fn one_on_the_private_socket() {
     });
     let _open = neighbour.open_gate();
     neighbour.go_on();
-    neighbour.says("all exits");
-    assert!(neighbour.child.wait().unwrap().success());
+    neighbour.other.says("all exits");
+    assert!(neighbour.other.child.wait().unwrap().success());
 }

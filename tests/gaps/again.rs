@@ -2,9 +2,25 @@
 //!
 //! Of each hundred, half end while the manager is busy with itself, half while all is quiet.
 
-use crate::crowd::{Crowd, KINDS, Kind, Told, all_exits, all_told};
+use sdrun::Manager;
+
+use crate::crowd::{Crowd, Gate, KINDS, Kind, Told, Waiting, all_exits, all_told};
 use crate::faults::{bus_is_back, reexec, reload};
 use crate::{FAULTS, managers, number};
+
+/// 500 units of all kinds that run, in groups that end when their gate is opened.
+async fn ten_groups(crowd: &Crowd, manager: &Manager) -> Vec<(Gate, Vec<Waiting>)> {
+    let mut groups = Vec::new();
+    for _ in 0..10 {
+        let gate = crowd.gate();
+        let waiting = crowd.start(manager, &gate, &KINDS, number("HANDLES", 500) / 10 / KINDS.len() + 1).await;
+        groups.push((gate, waiting));
+    }
+    for (_, waiting) in &groups {
+        crowd.runs(waiting).await;
+    }
+    groups
+}
 
 /// No connection is lost by it, so no exit may be.
 #[tokio::test]
@@ -12,15 +28,7 @@ async fn daemon_reload_under_500_handles() {
     let _alone = FAULTS.lock().await;
     for (transport, manager) in managers().await {
         let crowd = Crowd::new();
-        let mut groups = Vec::new();
-        for _ in 0..10 {
-            let gate = crowd.gate();
-            let waiting = crowd.start(&manager, &gate, &KINDS, number("HANDLES", 500) / 10 / KINDS.len() + 1).await;
-            groups.push((gate, waiting));
-        }
-        for (_, waiting) in &groups {
-            crowd.runs(waiting).await;
-        }
+        let mut groups = ten_groups(&crowd, &manager).await;
         for (round, (gate, waiting)) in groups.iter_mut().enumerate() {
             if round % 2 == 0 {
                 gate.open();
@@ -42,15 +50,7 @@ async fn daemon_reexec_under_500_handles() {
     let _alone = FAULTS.lock().await;
     for (transport, manager) in managers().await {
         let crowd = Crowd::new();
-        let mut groups = Vec::new();
-        for _ in 0..10 {
-            let gate = crowd.gate();
-            let waiting = crowd.start(&manager, &gate, &KINDS, number("HANDLES", 500) / 10 / KINDS.len() + 1).await;
-            groups.push((gate, waiting));
-        }
-        for (_, waiting) in &groups {
-            crowd.runs(waiting).await;
-        }
+        let mut groups = ten_groups(&crowd, &manager).await;
         let mut unknown = 0;
         for (round, (gate, waiting)) in groups.iter_mut().enumerate() {
             let at = format!("{transport}, round {round}");

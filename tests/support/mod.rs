@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod container;
+pub mod other;
 pub mod sshd;
 
 use std::path::PathBuf;
