@@ -20,9 +20,10 @@ async fn the_reply_to_a_start_is_lost() {
                 let crowd = Crowd::new();
                 let mut gate = crowd.gate();
                 let (mut command, case) = crowd.command_that(&gate, kind, Status::Exited(7));
-                let slices =
-                    || crate::support::systemctl(&["list-units", "--plain", "--no-legend", "sdrunkeep*"]).is_empty();
-                until("that of the one before is gone", slices).await;
+                let is_kept = || {
+                    crate::support::systemctl(&["list-units", "--plain", "--no-legend", "sdrunkeep*"])
+                        .contains(&format!(" Keeps {} ", case.name))
+                };
                 // The last cut may not be mended yet, and no connection is made where nothing is answered.
                 crowd.is_answered(&manager).await;
                 relay.swallow_answers(true);
@@ -30,7 +31,7 @@ async fn the_reply_to_a_start_is_lost() {
                 let fault = async {
                     if matches!(kind, Kind::Durable) {
                         // It is the answer to the start of what keeps it that is lost: until then the unit is not started.
-                        until("its slice is there", || !slices()).await;
+                        until("its slice is there", is_kept).await;
                         relay.cut().await;
                         relay.mend();
                     }

@@ -36,7 +36,9 @@ async fn user_manager_killed() {
                 match builder.clone().connect().await {
                     Ok(manager) => return manager,
                     // The bus of the one before may still be on its way out, and closes what it had accepted.
-                    Err(Error::System { .. } | Error::Disconnected { .. }) => tokio::task::yield_now().await,
+                    Err(Error::Unavailable { .. } | Error::System { .. } | Error::Disconnected { .. }) => {
+                        tokio::task::yield_now().await
+                    }
                     Err(error) => panic!("{way}: {error:?}"),
                 }
             }
