@@ -45,9 +45,9 @@ fn main() -> ExitCode {
         }
     }
     let flag = |name: &str| arguments.iter().any(|argument| argument == name);
-    let all = ALL.iter().flat_map(|(name, what)| {
-        RUNTIMES.iter().map(move |(of, runtime)| (format!("{name}/{of}"), *what, *runtime))
-    });
+    let all = ALL
+        .iter()
+        .flat_map(|(name, what)| RUNTIMES.iter().map(move |(of, runtime)| (format!("{name}/{of}"), *what, *runtime)));
     if flag("--list") {
         all.for_each(|(name, ..)| println!("{name}: benchmark"));
         return ExitCode::SUCCESS;

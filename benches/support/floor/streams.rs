@@ -90,4 +90,3 @@ impl Enclosed {
         if reaped == self.pid && status == 0 { Ok(()) } else { Err(format!("the child: {status:#x}").into()) }
     }
 }
-

@@ -7,15 +7,17 @@ pub mod pty;
 pub mod scope;
 
 use std::io::Write;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::pin::Pin;
 use std::process::Command;
-use std::time::Duration;
+use std::time::Instant;
 
 use nix::libc;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::Result;
-use super::stats::Samples;
+use super::stats::{Order, Samples};
 
 /// What the reading loops read at a time, and the producer writes.
 pub const BLOCK: usize = 64 * 1024;
@@ -68,34 +70,99 @@ fn child(bytes: u64, session: Session) -> Result<Command> {
     Ok(command)
 }
 
-/// Reads that many bytes, and says how long it took from the first ones on.
-async fn read_async(mut from: impl tokio::io::AsyncRead + Unpin, bytes: u64) -> Result<Duration> {
-    use tokio::io::AsyncReadExt as _;
-
-    let mut block = vec![0; BLOCK];
-    let mut got = from.read(&mut block).await? as u64;
-    let begun = std::time::Instant::now();
-    while got < bytes {
-        match from.read(&mut block).await? {
-            0 => return Err(format!("an end after {got} bytes of {bytes}").into()),
-            read => got += read as u64,
-        }
-    }
-    Ok(begun.elapsed())
+/// What is read from.
+enum Stream {
+    /// With tokio's `read`.
+    Async(Pin<Box<dyn AsyncRead + Send>>),
+    /// With read(2), which waits.
+    Bare(OwnedFd),
 }
 
-/// The same with nothing but read(2), which waits.
-fn read_bare(from: impl AsFd, bytes: u64) -> Result<Duration> {
-    let mut block = vec![0; BLOCK];
-    let mut got = nix::unistd::read(&from, &mut block)? as u64;
-    let begun = std::time::Instant::now();
-    while got < bytes {
-        match nix::unistd::read(&from, &mut block)? {
-            0 => return Err(format!("an end after {got} bytes of {bytes}").into()),
-            read => got += read as u64,
+impl Stream {
+    async fn read(&mut self, block: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Stream::Async(stream) => stream.read(block).await,
+            Stream::Bare(fd) => Ok(nix::unistd::read(fd, block)?),
         }
     }
-    Ok(begun.elapsed())
+
+    /// Reads that many bytes.
+    async fn skip(&mut self, block: &mut [u8], bytes: u64) -> Result<()> {
+        let mut got = 0;
+        while got < bytes {
+            // Not more than that, so that what is timed begins and ends where it should.
+            let most = block.len().min((bytes - got).try_into()?);
+            match self.read(&mut block[..most]).await? {
+                0 => return Err(format!("an end after {got} bytes of {bytes}").into()),
+                read => got += read as u64,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One of those that are compared.
+struct Producer {
+    stream: Stream,
+    /// What is waited for when all was read.
+    process: Process,
+    samples: Samples,
+}
+
+enum Process {
+    Unit(Box<sdrun::Unit>),
+    Child(std::process::Child),
+    Tokio(Box<tokio::process::Child>),
+}
+
+impl Process {
+    async fn wait(self) -> Result<()> {
+        match self {
+            Process::Unit(unit) => unit.wait().await?.check()?,
+            Process::Child(mut child) => drop(child.wait()?),
+            Process::Tokio(mut child) => drop(child.wait().await?),
+        }
+        Ok(())
+    }
+}
+
+/// How much of one stream is read before it is the next one's turn, so that what else happens on the machine happens to
+/// all; and how often.
+#[derive(Debug, Clone, Copy)]
+struct Turns {
+    /// Without its clock: the pipe was full, since nobody had read it.
+    unmeasured: u64,
+    measured: u64,
+    turns: u64,
+}
+
+impl Turns {
+    const fn bytes(self) -> u64 {
+        (self.unmeasured + self.measured) * self.turns
+    }
+}
+
+/// Reads all streams to their end, by turns.
+async fn read(mut producers: Vec<Producer>, turns: Turns) -> Result<Vec<Samples>> {
+    let mut block = vec![0; BLOCK];
+    let mut order = Order::of(producers.len());
+    for _ in 0..turns.turns {
+        for at in order.next_round() {
+            let Producer { stream, samples, .. } = &mut producers[at];
+            stream.skip(&mut block, turns.unmeasured).await?;
+            let begun = Instant::now();
+            stream.skip(&mut block, turns.measured).await?;
+            samples.push(begun.elapsed());
+        }
+    }
+    let mut all = Vec::new();
+    for Producer { stream, process, samples } in producers {
+        process.wait().await?;
+        // Not before: a terminal is hung up then.
+        drop(stream);
+        all.push(samples);
+    }
+    Ok(all)
 }
 
 /// How much faster one is than another.
@@ -103,6 +170,11 @@ fn faster(one: &Samples, than: &Samples) -> f64 {
     than.over(one, 0.5)
 }
 
-fn rate(bytes: u64, samples: &Samples) -> String {
-    format!("{:.0}", bytes as f64 / f64::from(1 << 20) / samples.p50().as_secs_f64())
+/// The head of a table of [`row`]s.
+const HEAD: [&str; 3] = ["producer and reader", "MiB/s, p50", "quickest tenth"];
+
+fn row(name: &str, bytes: u64, samples: &Samples) -> Vec<String> {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    let rate = |q| format!("{:.0}", mib / samples.quantile(q).as_secs_f64());
+    vec![name.into(), rate(0.5), rate(0.1)]
 }

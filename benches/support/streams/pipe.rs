@@ -1,17 +1,17 @@
 //! A unit's standard output, through a pipe, against that of a child of tokio's.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use sdrun::Manager;
 
 use super::super::part::{Part, Target};
-use super::super::stats::{Order, Samples};
+use super::super::stats::Samples;
 use super::super::warm::Runtime;
 use super::super::{Plan, Result, Way};
-use super::{Session, child, faster, producer, rate, read_async, read_bare};
+use super::{HEAD, Process, Producer, Session, Stream, Turns, child, faster, producer, read, row};
 
-const BYTES: u64 = 1 << 30;
+/// 1 GiB each.
+const TURNS: Turns = Turns { unmeasured: 2 << 20, measured: 32 << 20, turns: 32 };
 
 /// Who produces, and how it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +36,13 @@ const ALL: [(&str, Who); 9] = [
 ];
 
 pub fn measure(part: &mut Part, runtime: Runtime, plan: Plan) -> Result<()> {
-    let samples = runtime.run(plan, move |_| alternate(plan))?;
+    let samples = runtime.run(plan, move |_| all(plan))?;
     let [unit, unit_again, tokio, tokio_again, own, own_again, bare_unit, bare, bare_own] = &samples[..] else {
         return Err("not as many as there are".into());
     };
-    let rows = ALL.iter().zip(&samples).map(|((name, _), samples)| vec![(*name).into(), rate(BYTES, samples)]);
+    let rows = ALL.iter().zip(&samples).map(|((name, _), samples)| row(name, TURNS.measured, samples));
     part.paragraph(&format!("1 GiB through a pipe, read in blocks of 64 KiB on a {} runtime:", runtime.name()));
-    part.table(&["producer and reader", "MiB/s"], &rows.collect::<Vec<_>>());
+    part.table(&HEAD, &rows.collect::<Vec<_>>());
     let suffix = runtime.suffix();
     let mut figure = |name: &str, one, than, target, noise| {
         part.figure(&format!("{name}{suffix}"), faster(one, than), "x", target, noise);
@@ -56,48 +56,48 @@ pub fn measure(part: &mut Part, runtime: Runtime, plan: Plan) -> Result<()> {
     Ok(())
 }
 
-async fn alternate(plan: Plan) -> Result<Vec<Samples>> {
+async fn all(plan: Plan) -> Result<Vec<Samples>> {
     let manager = Manager::builder().transport(Way::Bus.transport()).connect().await?;
-    let mut samples: Vec<_> = ALL.iter().map(|_| Samples::default()).collect();
-    let mut order = Order::of(ALL.len());
-    for counts in plan.rounds(1) {
-        for at in order.next_round() {
-            let took = one(ALL[at].1, &manager).await?;
-            if counts {
-                samples[at].push(took);
-            }
+    let mut all: Vec<_> = ALL.iter().map(|_| Samples::default()).collect();
+    for counts in plan.rounds(0) {
+        let mut producers = Vec::new();
+        for (_, who) in ALL {
+            producers.push(start(who, &manager).await?);
+        }
+        let found = read(producers, TURNS).await?;
+        if counts {
+            all.iter_mut().zip(found).for_each(|(all, more)| all.extend(more));
         }
     }
-    Ok(samples)
+    Ok(all)
 }
 
-async fn one(who: Who, manager: &Manager) -> Result<Duration> {
-    match who {
+async fn start(who: Who, manager: &Manager) -> Result<Producer> {
+    let bytes = TURNS.bytes();
+    let (stream, process) = match who {
         Who::Sdrun | Who::BareUnit => {
-            let [program, arguments @ ..] = producer(BYTES)?;
+            let [program, arguments @ ..] = producer(bytes)?;
             let mut command = sdrun::Command::new(program);
             command.args(arguments).stdout(sdrun::Stdio::piped()).collect(true);
             let mut unit = command.start(manager).await?;
             let pipe = unit.stdout.take().expect("it is piped");
-            let took = match who {
-                Who::Sdrun => read_async(pipe, BYTES).await?,
-                _ => read_bare(pipe.into_owned_fd()?, BYTES)?,
+            let stream = match who {
+                Who::Sdrun => Stream::Async(Box::pin(pipe)),
+                _ => Stream::Bare(pipe.into_owned_fd()?),
             };
-            unit.wait().await?.check()?;
-            Ok(took)
+            (stream, Process::Unit(Box::new(unit)))
         }
         Who::Tokio(session) => {
-            let mut command = tokio::process::Command::from(child(BYTES, session)?);
+            let mut command = tokio::process::Command::from(child(bytes, session)?);
             let mut child = command.stdout(Stdio::piped()).spawn()?;
-            let took = read_async(child.stdout.take().expect("it is piped"), BYTES).await?;
-            child.wait().await?;
-            Ok(took)
+            let pipe = child.stdout.take().expect("it is piped");
+            (Stream::Async(Box::pin(pipe)), Process::Tokio(Box::new(child)))
         }
         Who::BareChild(session) => {
-            let mut child = child(BYTES, session)?.stdout(Stdio::piped()).spawn()?;
-            let took = read_bare(child.stdout.take().expect("it is piped"), BYTES)?;
-            child.wait()?;
-            Ok(took)
+            let mut child = child(bytes, session)?.stdout(Stdio::piped()).spawn()?;
+            let pipe = child.stdout.take().expect("it is piped");
+            (Stream::Bare(pipe.into()), Process::Child(child))
         }
-    }
+    };
+    Ok(Producer { stream, process, samples: Samples::default() })
 }

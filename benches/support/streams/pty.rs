@@ -1,20 +1,18 @@
 //! A unit's terminal, against a bare read loop on one.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
 
 use sdrun::Manager;
 use sdrun_sys::terminal::{open_master, open_peer};
 
 use super::super::part::{Part, Target};
-use super::super::stats::{Order, Samples};
+use super::super::stats::Samples;
 use super::super::warm::Runtime;
 use super::super::{Plan, Result, Way};
-use super::{Session, child, faster, producer, rate, read_async, read_bare};
+use super::{BLOCK, HEAD, Process, Producer, Session, Stream, Turns, child, faster, producer, read, row};
 
-const WRITTEN: u64 = 256 << 20;
-/// Each line of 64 bytes has a carriage return more when it is read.
-const READ: u64 = WRITTEN / 64 * 65;
+/// 256 MiB each.
+const TURNS: Turns = Turns { unmeasured: 65 * BLOCK as u64 / 64, measured: 65 << 16, turns: 64 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Who {
@@ -34,13 +32,13 @@ const ALL: [(&str, Who); 6] = [
 ];
 
 pub fn measure(part: &mut Part, runtime: Runtime, plan: Plan) -> Result<()> {
-    let samples = runtime.run(plan, move |_| alternate(plan))?;
+    let samples = runtime.run(plan, move |_| all(plan))?;
     let [unit, bare, bare_again, own, own_again, bare_unit] = &samples[..] else {
         return Err("not as many as there are".into());
     };
-    let rows = ALL.iter().zip(&samples).map(|((name, _), samples)| vec![(*name).into(), rate(READ, samples)]);
+    let rows = ALL.iter().zip(&samples).map(|((name, _), samples)| row(name, TURNS.measured, samples));
     part.paragraph(&format!("256 MiB through a pseudo-terminal, read on a {} runtime:", runtime.name()));
-    part.table(&["producer and reader", "MiB/s"], &rows.collect::<Vec<_>>());
+    part.table(&HEAD, &rows.collect::<Vec<_>>());
     let suffix = runtime.suffix();
     let mut figure = |name: &str, one, than, target, noise| {
         part.figure(&format!("{name}{suffix}"), faster(one, than), "x", target, noise);
@@ -52,53 +50,46 @@ pub fn measure(part: &mut Part, runtime: Runtime, plan: Plan) -> Result<()> {
     Ok(())
 }
 
-async fn alternate(plan: Plan) -> Result<Vec<Samples>> {
+async fn all(plan: Plan) -> Result<Vec<Samples>> {
     let manager = Manager::builder().transport(Way::Bus.transport()).connect().await?;
-    let mut samples: Vec<_> = ALL.iter().map(|_| Samples::default()).collect();
-    let mut order = Order::of(ALL.len());
-    for counts in plan.rounds(1) {
-        for at in order.next_round() {
-            let took = match ALL[at].1 {
-                Who::Sdrun => sdrun(&manager).await?,
-                Who::BareUnit => bare_unit(&manager).await?,
-                Who::Bare(session) => bare(session)?,
-            };
-            if counts {
-                samples[at].push(took);
-            }
+    let mut all: Vec<_> = ALL.iter().map(|_| Samples::default()).collect();
+    for counts in plan.rounds(0) {
+        let mut producers = Vec::new();
+        for (_, who) in ALL {
+            producers.push(start(who, &manager).await?);
+        }
+        let found = read(producers, TURNS).await?;
+        if counts {
+            all.iter_mut().zip(found).for_each(|(all, more)| all.extend(more));
         }
     }
-    Ok(samples)
+    Ok(all)
 }
 
-async fn sdrun(manager: &Manager) -> Result<Duration> {
-    let [program, arguments @ ..] = producer(WRITTEN)?;
-    let mut unit = sdrun::Command::new(program).args(arguments).pty().collect(true).start(manager).await?;
-    let pty = unit.pty.take().expect("asked for");
-    // Not dropped before the end: that hangs the terminal up.
-    let mut pty = pty;
-    let took = read_async(&mut pty, READ).await?;
-    unit.wait().await?.check()?;
-    Ok(took)
-}
-
-/// The unit has the slave as its standard output, so that it is the same for it.
-async fn bare_unit(manager: &Manager) -> Result<Duration> {
-    let (master, slave) = open()?;
-    let [program, arguments @ ..] = producer(WRITTEN)?;
-    let mut command = sdrun::Command::new(program);
-    let unit = command.args(arguments).stdout(slave).collect(true).start(manager).await?;
-    let took = read_bare(&master, READ)?;
-    unit.wait().await?.check()?;
-    Ok(took)
-}
-
-fn bare(session: Session) -> Result<Duration> {
-    let (master, slave) = open()?;
-    let mut child = child(WRITTEN, session)?.stdout(slave).spawn()?;
-    let took = read_bare(&master, READ)?;
-    child.wait()?;
-    Ok(took)
+async fn start(who: Who, manager: &Manager) -> Result<Producer> {
+    // Each line of 64 bytes has a carriage return more when it is read.
+    let written = TURNS.bytes() / 65 * 64;
+    let (stream, process) = match who {
+        Who::Sdrun => {
+            let [program, arguments @ ..] = producer(written)?;
+            let mut unit = sdrun::Command::new(program).args(arguments).pty().collect(true).start(manager).await?;
+            let pty = unit.pty.take().expect("asked for");
+            (Stream::Async(Box::pin(pty)), Process::Unit(Box::new(unit)))
+        }
+        Who::BareUnit => {
+            let (master, slave) = open()?;
+            let [program, arguments @ ..] = producer(written)?;
+            let mut command = sdrun::Command::new(program);
+            let unit = command.args(arguments).stdout(slave).collect(true).start(manager).await?;
+            (Stream::Bare(master), Process::Unit(Box::new(unit)))
+        }
+        Who::Bare(session) => {
+            let (master, slave) = open()?;
+            let child = child(written, session)?.stdout(slave).spawn()?;
+            (Stream::Bare(master), Process::Child(child))
+        }
+    };
+    Ok(Producer { stream, process, samples: Samples::default() })
 }
 
 /// Master and slave; reading waits.

@@ -50,10 +50,15 @@ pub fn measure(part: &mut Part, way: Way, runtime: Runtime, plan: Plan) -> Resul
     ];
     let micros = |samples: &Samples, q| format!("{:.0}", samples.quantile(q).as_secs_f64() * 1e6);
     let rows = rows.map(|(name, samples)| vec![name.into(), micros(samples, 0.5), micros(samples, 0.9)]);
-    part.paragraph(&format!("A child in a scope, to its first instruction, {}, {} runtime:", way.name(), runtime.name()));
+    part.paragraph(&format!(
+        "A child in a scope, to its first instruction, {}, {} runtime:",
+        way.name(),
+        runtime.name()
+    ));
     part.table(&["what", "p50 µs", "p90 µs"], &rows);
     let suffix = way.suffix().to_owned() + runtime.suffix();
-    let mut figure = |name: &str, value, target, noise| part.figure(&format!("{name}{suffix}"), value, "x", target, noise);
+    let mut figure =
+        |name: &str, value, target, noise| part.figure(&format!("{name}{suffix}"), value, "x", target, noise);
     let noise = found.floor_again.over(&found.floor, 0.5);
     figure("scope_over_floor_p50", found.sdrun.over(&found.floor, 0.5), Target::AtMost(1.1), Some(noise));
     let less = |samples: &Samples| samples.p50().as_secs_f64() - found.manager.p50().as_secs_f64();
