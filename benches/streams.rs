@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench streams` (or `make bench`) runs it. Only its ratios mean anything, and only within one run; each
 //! has the noise beside it, which is the ratio of one thing to itself. `SDRUN_BENCH_N` sets how many units or children
-//! each gets (200, and a fifteenth of it where much is read; fewer on a machine so busy that it would take minutes).
+//! each gets (200, and a twenty-fifth of it where much is read; fewer on a machine so busy that it would take minutes).
 
 mod support;
 
@@ -81,7 +81,7 @@ fn bench(chosen: Vec<(String, What, Runtime)>) -> Result<()> {
         }
         Err(_) => Plan { rounds: 200, at_most: Duration::from_secs(60) },
     };
-    let long = Plan { rounds: plan.rounds.div_ceil(15), ..plan };
+    let long = Plan { rounds: plan.rounds.div_ceil(25), at_most: plan.at_most / 2 };
     let version = Floor::open(Way::Bus, "v")?.version()?;
     let cpus = std::thread::available_parallelism()?;
     let mut part = Part::new("streams", &format!("Streams and scopes: systemd {version}, {cpus} CPUs"));

@@ -52,19 +52,19 @@ pub fn measure(way: Way, runtime: Runtime, plan: Plan) -> Result<Warm> {
         Runtime::CurrentThread => Scope::Thread,
         Runtime::SpawnedTask => Scope::Process,
     };
-    runtime.run(plan, move |gate| async move { alternate(way, scope, &gate, plan).await })
+    runtime.run(plan.overdue(), move |gate| async move { alternate(way, scope, &gate, plan).await })
 }
 
 impl Runtime {
-    /// Runs this on such a runtime, of whose gate it is told.
-    pub fn run<T, F>(self, plan: Plan, work: impl FnOnce(Arc<Gate>) -> F) -> Result<T>
+    /// Runs this on such a runtime, of whose gate it is told. It must not take longer than that.
+    pub fn run<T, F>(self, overdue: Duration, work: impl FnOnce(Arc<Gate>) -> F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let gate = Arc::new(Gate::default());
         let work = work(gate.clone());
-        let all = async move { tokio::time::timeout(plan.overdue(), work).await? };
+        let all = async move { tokio::time::timeout(overdue, work).await? };
         match self {
             Runtime::CurrentThread => Builder::new_current_thread().enable_all().build()?.block_on(all),
             Runtime::SpawnedTask => {

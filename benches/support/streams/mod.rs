@@ -11,7 +11,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::pin::Pin;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::libc;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -142,6 +142,9 @@ impl Turns {
     }
 }
 
+/// One round of it may take so long on a busy machine, whatever was planned.
+const OVERDUE: Duration = Duration::from_secs(300);
+
 /// Reads all streams to their end, by turns.
 async fn read(mut producers: Vec<Producer>, turns: Turns) -> Result<Vec<Samples>> {
     let mut block = vec![0; BLOCK];
@@ -177,4 +180,12 @@ fn row(name: &str, bytes: u64, samples: &Samples) -> Vec<String> {
     let mib = bytes as f64 / f64::from(1 << 20);
     let rate = |q| format!("{:.0}", mib / samples.quantile(q).as_secs_f64());
     vec![name.into(), rate(0.5), rate(0.1)]
+}
+
+/// The head of a table of [`micros`].
+const HEAD_MICROS: [&str; 4] = ["what", "p10 µs", "p50 µs", "p90 µs"];
+
+fn micros(name: &str, samples: &Samples) -> Vec<String> {
+    let of = |q| format!("{:.0}", samples.quantile(q).as_secs_f64() * 1e6);
+    vec![name.into(), of(0.1), of(0.5), of(0.9)]
 }

@@ -8,7 +8,7 @@ use super::super::part::{Part, Target};
 use super::super::stats::Samples;
 use super::super::warm::Runtime;
 use super::super::{Plan, Result, Way};
-use super::{HEAD, Process, Producer, Session, Stream, Turns, child, faster, producer, read, row};
+use super::{HEAD, OVERDUE, Process, Producer, Session, Stream, Turns, child, faster, producer, read, row};
 
 /// 1 GiB each.
 const TURNS: Turns = Turns { unmeasured: 2 << 20, measured: 32 << 20, turns: 32 };
@@ -36,7 +36,7 @@ const ALL: [(&str, Who); 9] = [
 ];
 
 pub fn measure(part: &mut Part, runtime: Runtime, plan: Plan) -> Result<()> {
-    let samples = runtime.run(plan, move |_| all(plan))?;
+    let samples = runtime.run(plan.at_most + OVERDUE, move |_| all(plan))?;
     let [unit, unit_again, tokio, tokio_again, own, own_again, bare_unit, bare, bare_own] = &samples[..] else {
         return Err("not as many as there are".into());
     };

@@ -9,7 +9,7 @@ use super::super::part::{Part, Target};
 use super::super::stats::Samples;
 use super::super::warm::Runtime;
 use super::super::{Plan, Result, Way};
-use super::{BLOCK, HEAD, Process, Producer, Session, Stream, Turns, child, faster, producer, read, row};
+use super::{BLOCK, HEAD, OVERDUE, Process, Producer, Session, Stream, Turns, child, faster, producer, read, row};
 
 /// 256 MiB each.
 const TURNS: Turns = Turns { unmeasured: 65 * BLOCK as u64 / 64, measured: 65 << 16, turns: 64 };
@@ -32,7 +32,7 @@ const ALL: [(&str, Who); 6] = [
 ];
 
 pub fn measure(part: &mut Part, runtime: Runtime, plan: Plan) -> Result<()> {
-    let samples = runtime.run(plan, move |_| all(plan))?;
+    let samples = runtime.run(plan.at_most + OVERDUE, move |_| all(plan))?;
     let [unit, bare, bare_again, own, own_again, bare_unit] = &samples[..] else {
         return Err("not as many as there are".into());
     };
