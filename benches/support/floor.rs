@@ -1,6 +1,8 @@
 //! The least that a correct client can do, in C's own terms: libsystemd called directly, callbacks that look at no more
 //! than they must, and a loop that waits on nothing else. What sdrun is measured against.
 
+mod streams;
+
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -33,6 +35,8 @@ unsafe impl Send for Floor {}
 struct State {
     /// The object path of the unit that is waited for.
     path: RefCell<CString>,
+    /// The name of the scope whose start is waited for instead; empty otherwise.
+    scope: RefCell<CString>,
     ended: Cell<bool>,
     refused: RefCell<Option<String>>,
 }
@@ -97,12 +101,20 @@ impl Floor {
 
     /// Starts one unit, and returns when the manager has reported its end.
     pub fn run(&mut self) -> Result<()> {
+        let name = self.next_service()?;
+        self.start(&name, |_| ())?;
+        self.until_ended(&name)
+    }
+
+    fn next_service(&mut self) -> Result<CString> {
         self.units += 1;
-        let name = CString::new(format!("{}{}.service", self.label, self.units))?;
         *self.state.path.borrow_mut() =
             CString::new(format!("/org/freedesktop/systemd1/unit/{}{}_2eservice", self.label, self.units))?;
         self.state.ended.set(false);
-        self.start(&name)?;
+        Ok(CString::new(format!("{}{}.service", self.label, self.units))?)
+    }
+
+    fn until_ended(&self, name: &CStr) -> Result<()> {
         let begun = Instant::now();
         while !self.state.ended.get() {
             // SAFETY: a live bus; null stands for "no message wanted".
@@ -120,8 +132,23 @@ impl Floor {
         Ok(())
     }
 
-    fn start(&self, name: &CStr) -> Result<()> {
+    /// Starts a service that runs the program, with what `more` appends to its properties.
+    fn start(&self, name: &CStr, more: impl FnOnce(*mut sd_bus_message)) -> Result<()> {
         let program = CString::new(PROGRAM)?;
+        self.send(name, |message| {
+            // SAFETY: a message of which an array of properties is open. The strings are NUL-terminated and copied; what
+            // follows each signature is of its types, a C int for the count of an array and for a boolean.
+            unsafe {
+                let (exec, kind, path) = (c"ExecStart".as_ptr(), c"a(sasb)".as_ptr(), program.as_ptr());
+                let (one, no): (c_int, c_int) = (1, 0);
+                sd_bus_message_append(message, c"(sv)".as_ptr(), exec, kind, one, path, one, path, no);
+            }
+            more(message);
+        })
+    }
+
+    /// Sends the start of a unit with what `properties` appends.
+    fn send(&self, name: &CStr, properties: impl FnOnce(*mut sd_bus_message)) -> Result<()> {
         let mut message = ptr::null_mut();
         // SAFETY: a live bus, a place for the message, constant strings (or null for none).
         check("new method call", unsafe {
@@ -130,18 +157,16 @@ impl Floor {
         })?;
         let state = ptr::from_ref(self.state).cast_mut().cast::<c_void>();
         // SAFETY: the new message, with one reference, given up at the end. All strings are NUL-terminated and copied;
-        // what follows each signature is of its types, a C int for the count of an array and for a boolean. The state
-        // lives for ever.
+        // what follows each signature is of its types, a C int for the count of an array. The state lives for ever.
         let result = unsafe {
             sd_bus_message_append(message, c"ss".as_ptr(), name.as_ptr(), c"fail".as_ptr());
             sd_bus_message_open_container(message, b'a' as c_char, c"(sv)".as_ptr());
             let (collect, when) = (c"CollectMode".as_ptr(), c"inactive-or-failed".as_ptr());
             sd_bus_message_append(message, c"(sv)".as_ptr(), collect, c"s".as_ptr(), when);
-            let (exec, kind, path) = (c"ExecStart".as_ptr(), c"a(sasb)".as_ptr(), program.as_ptr());
-            let (one, no): (c_int, c_int) = (1, 0);
-            sd_bus_message_append(message, c"(sv)".as_ptr(), exec, kind, one, path, one, path, no);
+            properties(message);
             sd_bus_message_close_container(message);
-            sd_bus_message_append(message, c"a(sa(sv))".as_ptr(), no);
+            let none: c_int = 0;
+            sd_bus_message_append(message, c"a(sa(sv))".as_ptr(), none);
             let result = sd_bus_call_async(self.bus, ptr::null_mut(), message, Some(on_reply), state, u64::MAX);
             sd_bus_message_unref(message);
             result
@@ -259,11 +284,19 @@ unsafe extern "C" fn on_properties(message: *mut sd_bus_message, state: *mut c_v
     0
 }
 
-unsafe extern "C" fn on_job_removed(message: *mut sd_bus_message, _: *mut c_void, _: *mut sd_bus_error) -> c_int {
+unsafe extern "C" fn on_job_removed(message: *mut sd_bus_message, state: *mut c_void, _: *mut sd_bus_error) -> c_int {
     let mut id = 0u32;
     let (mut job, mut unit, mut result) = (ptr::null::<c_char>(), ptr::null::<c_char>(), ptr::null::<c_char>());
     // SAFETY: a live message, and a place for each of the types.
-    unsafe { sd_bus_message_read(message, c"uoss".as_ptr(), &mut id, &mut job, &mut unit, &mut result) };
+    if unsafe { sd_bus_message_read(message, c"uoss".as_ptr(), &mut id, &mut job, &mut unit, &mut result) } >= 0 {
+        // SAFETY: `state` is the one of the Floor whose bus calls this.
+        let state = unsafe { &*state.cast_const().cast::<State>() };
+        let scope = state.scope.borrow();
+        // SAFETY: strings that were read are NUL-terminated and live as long as the message.
+        if !scope.is_empty() && unsafe { CStr::from_ptr(unit) } == scope.as_c_str() {
+            state.ended.set(true);
+        }
+    }
     0
 }
 

@@ -6,6 +6,7 @@ pub mod floor;
 pub mod part;
 pub mod report;
 pub mod stats;
+pub mod streams;
 pub mod warm;
 pub mod whole;
 
@@ -64,6 +65,14 @@ impl Way {
         match self {
             Way::Private => "private",
             Way::Bus => "bus",
+        }
+    }
+
+    /// What the names of its figures end with.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Way::Private => "_private",
+            Way::Bus => "",
         }
     }
 

@@ -16,6 +16,10 @@ impl Samples {
         self.0.push(sample);
     }
 
+    pub fn extend(&mut self, more: Samples) {
+        self.0.extend(more.0);
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }

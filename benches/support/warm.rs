@@ -28,6 +28,14 @@ impl Runtime {
             Runtime::SpawnedTask => "spawned task",
         }
     }
+
+    /// What the names of its figures end with.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Runtime::CurrentThread => "",
+            Runtime::SpawnedTask => "_spawned",
+        }
+    }
 }
 
 /// What came of it.
@@ -40,21 +48,30 @@ pub struct Warm {
 }
 
 pub fn measure(way: Way, runtime: Runtime, plan: Plan) -> Result<Warm> {
-    let gate = Arc::new(Gate::default());
-    let (scope, passing) = match runtime {
-        Runtime::CurrentThread => (Scope::Thread, None),
-        Runtime::SpawnedTask => (Scope::Process, Some(gate.clone())),
+    let scope = match runtime {
+        Runtime::CurrentThread => Scope::Thread,
+        Runtime::SpawnedTask => Scope::Process,
     };
-    let all = async move {
-        let alternate = alternate(way, scope, &gate, plan);
-        tokio::time::timeout(plan.overdue(), alternate).await?
-    };
-    match passing {
-        None => Builder::new_current_thread().enable_all().build()?.block_on(all),
-        Some(gate) => {
-            let runtime =
-                Builder::new_multi_thread().enable_all().on_thread_unpark(move || gate.wait_until_open()).build()?;
-            runtime.block_on(runtime.spawn(all))?
+    runtime.run(plan.overdue(), move |gate| async move { alternate(way, scope, &gate, plan).await })
+}
+
+impl Runtime {
+    /// Runs this on such a runtime, of whose gate it is told. It must not take longer than that.
+    pub fn run<T, F>(self, overdue: Duration, work: impl FnOnce(Arc<Gate>) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let gate = Arc::new(Gate::default());
+        let work = work(gate.clone());
+        let all = async move { tokio::time::timeout(overdue, work).await? };
+        match self {
+            Runtime::CurrentThread => Builder::new_current_thread().enable_all().build()?.block_on(all),
+            Runtime::SpawnedTask => {
+                let unpark = move || gate.wait_until_open();
+                let runtime = Builder::new_multi_thread().enable_all().on_thread_unpark(unpark).build()?;
+                runtime.block_on(runtime.spawn(all))?
+            }
         }
     }
 }
@@ -97,7 +114,7 @@ pub async fn sdrun(manager: &Manager, scope: Scope) -> Result<(Duration, Cost)> 
 }
 
 /// Lets the manager come to rest and every connection be read, sdrun's by its driver.
-async fn settle(floors: &mut [Floor; 2]) -> Result<()> {
+pub async fn settle(floors: &mut [Floor; 2]) -> Result<()> {
     floors[0].settle()?;
     tokio::time::sleep(Duration::from_millis(1)).await;
     floors.iter().try_for_each(|floor| floor.drain())
@@ -106,13 +123,14 @@ async fn settle(floors: &mut [Floor; 2]) -> Result<()> {
 /// Holds the runtime's other threads while it is the floor's turn: sdrun's driver would read along, and take CPU time
 /// from those that the floor waits for.
 #[derive(Debug, Default)]
-struct Gate {
+pub struct Gate {
     shut: Mutex<bool>,
     opened: Condvar,
 }
 
 impl Gate {
-    fn shut(&self) -> Shut<'_> {
+    /// Until what this gives is dropped.
+    pub fn shut(&self) -> Shut<'_> {
         self.set(true);
         Shut(self)
     }
@@ -129,7 +147,7 @@ impl Gate {
 }
 
 /// The gate is shut as long as this lives.
-struct Shut<'a>(&'a Gate);
+pub struct Shut<'a>(&'a Gate);
 
 impl Drop for Shut<'_> {
     fn drop(&mut self) {

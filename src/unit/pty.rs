@@ -278,17 +278,30 @@ impl PtyWriter {
 }
 
 impl PtyReader {
+    /// Whether the unit was not known to have ended, but has: from then on the terminal ends with the last process that
+    /// has it open. Is woken by that.
+    fn has_just_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        let ended = self.open.as_mut().is_some_and(|open| open.ended.as_mut().poll(cx).is_ready());
+        if ended {
+            self.open = None;
+        }
+        ended
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
         let (mut empty, mut reopened) = (false, false);
         loop {
-            if self.open.as_mut().is_some_and(|open| open.ended.as_mut().poll(cx).is_ready()) {
-                // From here on the terminal ends with the last process that has it open.
-                self.open = None;
-            }
-            let mut guard = ready!(self.master.fd.poll_read_ready(cx))?;
+            let Poll::Ready(ready) = self.master.fd.poll_read_ready(cx) else {
+                // Only where there is nothing to read, for what it costs.
+                if self.has_just_ended(cx) {
+                    continue;
+                }
+                return Poll::Pending;
+            };
+            let mut guard = ready?;
             match nix::unistd::read(guard.get_inner(), buffer.initialize_unfilled()) {
                 Ok(length) => {
                     buffer.advance(length);
@@ -302,6 +315,7 @@ impl PtyReader {
                 }
                 Err(Errno::EINTR) => {}
                 // Nobody has the slave open.
+                Err(Errno::EIO) if self.has_just_ended(cx) => {}
                 Err(Errno::EIO) => match &mut self.open {
                     None => return Poll::Ready(Ok(())),
                     // Ours was hung up (vhangup(2), `TTYVHangup=`), yet the unit goes on: a new one takes its place.

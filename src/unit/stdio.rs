@@ -5,9 +5,11 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe::{Receiver, Sender};
 
@@ -44,6 +46,7 @@ pub struct ChildStderr(Reader);
 struct Reader {
     pipe: Receiver,
     remaining: Remaining,
+    room: Room,
 }
 
 /// What is known here of the end of a unit whose pipes the manager may keep open after it.
@@ -109,11 +112,13 @@ impl ChildStdin {
 impl Reader {
     fn new(reading: OwnedFd) -> Result<Self> {
         let pipe = registered(Receiver::from_owned_fd(reading))?;
-        Ok(Reader { pipe, remaining: Remaining::Not })
+        Ok(Reader { pipe, remaining: Remaining::Not, room: Room::Usual { read: 0 } })
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut self.pipe).poll_read(cx, buffer) {
+            self.room.have_read(buffer.filled().len() - before, &self.pipe);
             return Poll::Ready(read);
         }
         if !self.remaining.poll_ended(cx) {
@@ -130,6 +135,60 @@ impl Reader {
         }
     }
 }
+
+/// How much the pipe holds. Program and reader wake each other whenever it is full or empty, and that is most of what a
+/// pipe costs where they do not run beside each other: a unit has a session of its own, so that the scheduler deals with
+/// the two as with strangers (autogroups, `sched(7)`). With more room there are fewer of these turns.
+enum Room {
+    /// What the kernel gives every pipe.
+    Usual {
+        /// How much has come so far.
+        read: usize,
+    },
+    /// Counted as long as it is there.
+    Large(#[allow(dead_code)] Large),
+    /// No more for this one.
+    Settled,
+}
+
+impl Room {
+    /// From a program that has written so much more is to be expected.
+    const MUCH: usize = 256 * 1024;
+    /// What everybody may have (`/proc/sys/fs/pipe-max-size`).
+    const LARGE: i32 = 1024 * 1024;
+
+    fn have_read(&mut self, length: usize, pipe: &Receiver) {
+        let Room::Usual { read } = self else { return };
+        *read += length;
+        if *read >= Room::MUCH {
+            // Where it may not be larger it is as it was.
+            let large = Large::new().filter(|_| fcntl(pipe, FcntlArg::F_SETPIPE_SZ(Room::LARGE)).is_ok());
+            *self = large.map_or(Room::Settled, Room::Large);
+        }
+    }
+}
+
+/// One of the large pipes of this process.
+struct Large;
+
+impl Large {
+    /// So few that they are a quarter of what all pipes of a user may hold (`/proc/sys/fs/pipe-user-pages-soft`, 64 MiB):
+    /// who is above that gets only small ones.
+    const MOST: usize = 16;
+
+    fn new() -> Option<Self> {
+        let more = |count: usize| (count < Large::MOST).then_some(count + 1);
+        COUNT_OF_LARGE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Large)
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        COUNT_OF_LARGE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+static COUNT_OF_LARGE: AtomicUsize = AtomicUsize::new(0);
 
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
