@@ -63,8 +63,6 @@ pub(crate) trait Receiver: Sized + Send + 'static {
     }
     /// The connection is there again. Nothing of what was asked for on the one before it is known to this one.
     fn resumed(&mut self, _cx: &mut Context<'_, Self>) {}
-    /// Nobody will read the connection any more. What is sent now is the last, and is not answered.
-    fn unread(&mut self, _cx: &mut Context<'_, Self>) {}
     /// What is readable when it is sure that the connection cannot be made again.
     fn guard(&self) -> Option<OwnedFd> {
         None
@@ -466,15 +464,6 @@ impl<R: Receiver> Shared<R> {
         drop(state);
         drop(closed);
         Ok(program.end(error))
-    }
-
-    /// The connection will not be read any more.
-    fn unread(&self, after: &mut R::After) {
-        let mut state = self.lock();
-        let State { receiver, calls, connection, .. } = &mut *state;
-        if let Connection::Open(bus) = connection {
-            receiver.unread(&mut Context { bus, after, calls });
-        }
     }
 
     /// Ends the connection and tells everyone who waits on it.

@@ -630,23 +630,6 @@ impl Receiver for Registry {
         self.ask_all(cx);
     }
 
-    /// What still waited for its turn to be stopped is, without one.
-    fn unread(&mut self, cx: &mut Context<'_, Self>) {
-        let mut units = Vec::new();
-        for (keeper, places) in self.keepers.drain(..) {
-            cx.after.give_back(&self.jobs, places);
-            units.push(keeper);
-        }
-        units.extend(self.undone.drain(..).map(|(given, _)| given.unit));
-        for unit in units {
-            // Past what waits for answers: there will be none.
-            let sent = stop_call(cx, self.destination(), &unit).and_then(|message| cx.bus.send_only(message));
-            if let Err(error) = sent {
-                tracing::warn!(unit = &*unit, %error, "cannot stop the unit");
-            }
-        }
-    }
-
     fn guard(&self) -> Option<OwnedFd> {
         self.recovery.guard()
     }

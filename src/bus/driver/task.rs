@@ -201,7 +201,6 @@ impl<R: Receiver> Driver<R> {
 impl<R: Receiver> Drop for Driver<R> {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
-            shared.unread(&mut self.after);
             shared.lose(Error::RuntimeGone, &mut self.after);
             self.after.run();
         }
