@@ -1,41 +1,56 @@
 //! `examples/timer.rs`.
 
+use std::process::ExitStatus;
+
 use nix::sys::signal::Signal;
 
 use super::program::{Program, Stopped, calm, property};
+use super::support::Folder;
 
-/// Which `$INVOCATION_ID` each run has printed.
-fn ids(said: &[String]) -> Vec<String> {
-    said.iter().filter_map(|line| line.split_once(": id ").map(|(run, id)| format!("{run} {id}"))).collect()
+/// Two runs or three, each of which ends when its log was seen.
+async fn runs(number: usize, code: u8) -> (ExitStatus, Vec<String>) {
+    let folder = Folder::new();
+    let script = format!(
+        "echo id $INVOCATION_ID; until [ -e {}$INVOCATION_ID ]; do sleep 0.02; done; echo the rest; exit {code}",
+        folder.path("")
+    );
+    let mut program = Program::start("timer", &["-n", &number.to_string(), "0.05", "/bin/sh", "-c", &script]);
+    let name = program.line("sdrun-").await;
+    let mut ids = Vec::new();
+    for run in 1..=number {
+        let line = program.line(&format!("run {run}: id ")).await;
+        let id = line.rsplit(' ').next().unwrap().to_owned();
+        std::fs::write(folder.path(&id), "").unwrap();
+        ids.push(id);
+    }
+    let (status, said) = program.end().await;
+    ids.dedup();
+    assert_eq!(ids.len(), number, "{said:#?}");
+    for run in 1..=number {
+        assert!(said.contains(&format!("run {run}: the rest")), "{said:#?}");
+    }
+    assert_eq!(property(&name, "LoadState"), "not-found");
+    (status, said)
 }
 
 #[tokio::test]
 async fn each_run_is_told_of_with_its_log() {
     let _calm = calm().await;
-    let script = "echo id $INVOCATION_ID";
-    let mut program = Program::start("timer", &["-n", "3", "0.05", "/bin/sh", "-c", script]);
-    let name = program.line("sdrun-").await;
-    let (status, said) = program.end().await;
+    let (status, said) = runs(3, 0).await;
     assert!(status.success(), "{said:#?}");
-    let mut ids = ids(&said);
-    ids.iter().zip(1..).for_each(|(id, number)| assert!(id.starts_with(&format!("run {number} ")), "{said:#?}"));
-    ids.iter_mut().for_each(|id| drop(id.drain(..id.rfind(' ').unwrap())));
-    ids.dedup();
-    assert_eq!(ids.len(), 3, "{said:#?}");
-    for number in 1..=3 {
-        let end = format!("run {number}: success (main process exited, status 0), after ");
+    for run in 1..=3 {
+        let end = format!("run {run}: success (main process exited, status 0), after ");
         assert_eq!(said.iter().filter(|line| line.starts_with(&end)).count(), 1, "{said:#?}");
     }
-    assert_eq!(property(&name, "LoadState"), "not-found");
 }
 
 #[tokio::test]
 async fn runs_that_fail_show_in_its_status() {
     let _calm = calm().await;
-    let (status, said) = Program::start("timer", &["-n", "2", "0", "/bin/sh", "-c", "exit 3"]).end().await;
+    let (status, said) = runs(2, 3).await;
     assert_eq!(status.code(), Some(1), "{said:#?}");
-    for number in 1..=2 {
-        let end = format!("run {number}: exit-code (main process exited, status 3), after ");
+    for run in 1..=2 {
+        let end = format!("run {run}: exit-code (main process exited, status 3), after ");
         assert!(said.iter().any(|line| line.starts_with(&end)), "{said:#?}");
     }
 }
