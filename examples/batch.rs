@@ -79,7 +79,7 @@ async fn main() -> ExitCode {
             if let Some(why) = failure(end) {
                 failed += 1;
                 let unit = end.as_ref().map_or("", |exit| &exit.unit);
-                bar.suspend(|| eprintln!("{why}: {} {unit}", job.line));
+                bar.suspend(|| eprintln!("{}: {why} {unit}", job.line));
                 bar.set_message(format!("{failed} failed"));
             }
             bar.inc(1);
