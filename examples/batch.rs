@@ -87,8 +87,8 @@ async fn main() -> ExitCode {
         .collect()
         .await;
     bar.finish();
-    // Nothing is wanted of it but the answer: systemd works in order, so when it has come the last units have been let go
-    // of too, which happens when their exits were told, and takes this connection.
+    // Nothing is wanted of it but the answer, for which the connection stays: what kept the last units for their exits to be
+    // told is let go of meanwhile.
     let _ = manager.unit("-.slice").await;
 
     // They came in the order in which they ended.
@@ -100,12 +100,10 @@ async fn main() -> ExitCode {
 
 /// Runs a job to its end, or, when it is interrupted, stops it.
 async fn run(command: &mut Command, manager: &Manager, interrupted: Shared<impl Future<Output = ()>>) -> End {
-    let started = tokio::select! {
-        biased;
-        () = interrupted.clone() => return Err("not started".into()),
-        started = command.start(manager) => started,
-    };
-    let unit = started.map_err(|error| error.to_string())?;
+    if interrupted.clone().now_or_never().is_some() {
+        return Err("not started".into());
+    }
+    let unit = command.start(manager).await.map_err(|error| error.to_string())?;
     tokio::select! {
         exit = unit.wait() => return exit.map_err(|error| error.to_string()),
         () = interrupted => {}

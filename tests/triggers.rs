@@ -76,31 +76,6 @@ async fn a_timer_that_elapses_once() {
     }
 }
 
-/// What a run has written before anything was heard of it is in its log too.
-#[tokio::test]
-async fn the_log_of_a_run_that_is_heard_of_late() {
-    for (transport, manager) in managers().await {
-        let mark = scratch("mark");
-        let mut timer = TimerUnit::new();
-        timer.on_active(20 * MILLISECOND).accuracy(MILLISECOND);
-        let script = format!("echo hello; touch {0}; until [ -e {0}.more ]; do sleep 0.02; done", mark.display());
-        let trigger = timer.start(&manager, &unlimited(&script)).await.unwrap();
-        // This is the only thread of the runtime: until then no signal is read.
-        while !mark.exists() {
-            std::thread::sleep(MILLISECOND);
-        }
-        let mut log = next(&mut trigger.activations()).await.logs();
-        let first = soon("an entry", log.next()).await.expect("there is one").unwrap();
-        std::fs::write(mark.with_extension("more"), "").unwrap();
-        let mut said = vec![first.message().into_owned()];
-        while let Some(entry) = soon("the rest", log.next()).await {
-            said.push(entry.unwrap().message().into_owned());
-        }
-        assert!(said.iter().any(|line| line == "hello"), "{transport}: {said:?}");
-        assert!(said.iter().any(|line| line.starts_with("Started ")), "{transport}: {said:?}");
-    }
-}
-
 #[tokio::test]
 async fn every_run_of_twenty_is_there_once() {
     for (transport, manager) in managers().await {

@@ -343,10 +343,6 @@ impl Registry {
             return;
         }
         let tracked = Arc::new(Tracked::new(&*triggered.service));
-        if new_id {
-            // It has written something before this is heard of, perhaps.
-            tracked.runs_since(details.began);
-        }
         triggered.run = Some(Run { tracked: tracked.clone(), before, announced: false, id: None, ordered: false });
         let mut entry = Entry::new(tracked.clone(), triggered.restarts, Places::default()).after(before);
         if let Some(state) = &triggered.state {

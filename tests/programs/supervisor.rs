@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::program::{Program, Stopped, calm, property};
+use super::program::{Program, Stopped, calm, property, until};
 use super::support::{Folder, systemctl};
 
 /// Services for one test, with names that no other has.
@@ -123,10 +123,13 @@ async fn adopted_ones_are_kept_up_in_the_same_run() {
 #[tokio::test]
 async fn it_is_ready_when_it_says_so() {
     let _calm = calm().await;
-    let services =
-        Services::new(&[("slow", "until [ -e FOLDER/gate ]; do sleep 0.02; done; systemd-notify --ready; sleep 1000")]);
+    let services = Services::new(&[(
+        "slow",
+        "touch FOLDER/runs; until [ -e FOLDER/gate ]; do sleep 0.02; done; systemd-notify --ready; sleep 1000",
+    )]);
     let mut supervisor = services.supervise(&[]);
     supervisor.lines(&services.all("started")).await;
+    until("it runs", || std::path::Path::new(&services.folder.path("runs")).exists()).await;
     let unit = unit(&services.names[0]);
     assert_eq!([property(&unit, "ActiveState"), property(&unit, "Type")], ["activating", "notify"]);
     std::fs::write(services.folder.path("gate"), "").unwrap();
