@@ -513,3 +513,30 @@ fn calendar_events_are_judged_as_by_systemd() {
         }
     }
 }
+
+/// What a run has written before it was heard of is in its log, and what later runs of the same name write is not.
+#[tokio::test]
+async fn the_log_of_one_run() {
+    for (transport, manager) in managers().await {
+        let file = scratch("ran");
+        let mut timer = TimerUnit::new();
+        timer.on_active(MILLISECOND).on_unit_inactive(MILLISECOND).accuracy(MILLISECOND);
+        let script = format!("echo hello; echo >>{}", file.display());
+        let trigger = timer.start(&manager, &unlimited(&script)).await.unwrap();
+        let mut runs = trigger.activations();
+        // Nothing is read meanwhile: this is the only thread.
+        while !file.exists() {
+            std::thread::yield_now();
+        }
+        let first = next(&mut runs).await;
+        exit(&first).await;
+        for _ in 0..3 {
+            exit(&next(&mut runs).await).await;
+        }
+        let entries: Vec<_> = soon("the log", first.logs().collect()).await;
+        let hellos = entries.iter().filter(|entry| entry.as_ref().unwrap().message() == "hello").count();
+        assert_eq!(hellos, 1, "{transport}: {entries:#?}");
+        stop(&trigger).await;
+        std::fs::remove_file(file).unwrap();
+    }
+}

@@ -18,6 +18,7 @@ use super::tickets::{Given, Obligation, ReadReply, Released, Ticket};
 use super::triggers::Triggered;
 use crate::bus::{Container, Context, Message, Outstanding, Receiver, Refusal, Value};
 use crate::error::{Error, Result};
+use crate::unit::State;
 use crate::unit::machine::{Event, JobResult, SubState};
 use crate::unit::name::{self, UNIT_PATH, label};
 use crate::unit::tracked::Tracked;
@@ -310,6 +311,12 @@ impl Registry {
             (Some(entry), _) if entry.is_unknown() => Ok(()),
             (Some(_), _) => self.look_at(tracked, cx),
             (None, None) => Ok(()),
+            // What there is of its name is the next run, perhaps.
+            (None, Some(Ok(_))) if tracked.is_of_one_run() => {
+                tracked.push_state(&State::gone(), &mut cx.after.wakers);
+                tracked.close(None, &mut cx.after.wakers);
+                Ok(())
+            }
             // It has ended, and may be there still.
             (None, Some(Ok(_))) => self.follow(tracked, true, cx),
             (None, Some(Err(error))) => Err(error),

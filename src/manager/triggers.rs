@@ -210,7 +210,7 @@ impl Registry {
                 }
                 entry.apply(found, Some(details), destination, &jobs, cx)
             });
-            self.announce(label, state.invocation_id, cx);
+            self.announce(label, state.invocation_id, details, cx);
             self.conclude(label, cx);
         }
         if let Some((state, details)) = &loaded {
@@ -256,7 +256,7 @@ impl Registry {
                 let (state, details) = signals::unit_details(message)?;
                 let new_job = self.end_what_is_followed(label, &state, &details, cx);
                 self.apply(label, &Event::Unit(state.clone()), Some(&details), cx);
-                self.announce(label, state.invocation_id, cx);
+                self.announce(label, state.invocation_id, &details, cx);
                 self.conclude(label, cx);
                 self.begin(label, new_job, &state, &details, cx);
             }
@@ -283,7 +283,7 @@ impl Registry {
             // What gives a unit that has ended a new job starts it anew: that of a restart is there before the end.
             triggered.last = Before::of(state, details);
             let end = UnitState { job: 0, ..state.clone() };
-            self.announce(label, state.invocation_id, cx);
+            self.announce(label, state.invocation_id, details, cx);
             self.with_entry(&tracked, cx, |entry, cx| {
                 entry.supersede();
                 entry.apply(Event::Unit(end), Some(details), destination, &jobs, cx)
@@ -305,12 +305,14 @@ impl Registry {
     }
 
     /// Tells the streams of the run, when its invocation ID says that there is one.
-    fn announce(&mut self, label: &str, id: Option<InvocationId>, cx: &mut Context<'_, Self>) {
+    fn announce(&mut self, label: &str, id: Option<InvocationId>, details: &Details, cx: &mut Context<'_, Self>) {
         let Some(Triggered { runs, run: Some(run), .. }) = self.triggered.get_mut(label) else { return };
         if id.is_none() || id == run.before.id {
             return;
         }
         run.id = id;
+        // It has written something before this is heard of, perhaps.
+        run.tracked.runs_since(details.began);
         if !std::mem::replace(&mut run.announced, true) {
             runs.push(run.tracked.clone(), &mut cx.after.wakers);
         }
@@ -342,7 +344,7 @@ impl Registry {
         if triggered.run.is_some() || !(new_job || new_id) {
             return;
         }
-        let tracked = Arc::new(Tracked::new(&*triggered.service));
+        let tracked = Arc::new(Tracked::new(&*triggered.service).of_one_run());
         triggered.run = Some(Run { tracked: tracked.clone(), before, announced: false, id: None, ordered: false });
         let mut entry = Entry::new(tracked.clone(), triggered.restarts, Places::default()).after(before);
         if let Some(state) = &triggered.state {
@@ -353,7 +355,7 @@ impl Registry {
         let begun = Event::Adopted { state: state.clone(), activated };
         let (destination, jobs) = (self.destination(), self.jobs.clone());
         self.with_entry(&tracked, cx, |entry, cx| entry.apply(begun, Some(details), destination, &jobs, cx));
-        self.announce(label, state.invocation_id, cx);
+        self.announce(label, state.invocation_id, details, cx);
         self.conclude(label, cx);
     }
 

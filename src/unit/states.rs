@@ -90,6 +90,13 @@ impl fmt::Display for ActiveState {
     }
 }
 
+impl State {
+    /// That of a unit that is not loaded.
+    pub(crate) fn gone() -> Self {
+        State { active: ActiveState::Inactive, sub: "dead".into(), invocation_id: None, since: None }
+    }
+}
+
 impl fmt::Display for State {
     /// As systemctl writes it: `active (running)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

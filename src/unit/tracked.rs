@@ -24,6 +24,8 @@ pub(crate) struct Tracked {
     since: AtomicU64,
     /// The process that it belongs to.
     process: Process,
+    /// Another run of the unit is none of its handles' business.
+    one_run: bool,
     progress: Mutex<Progress>,
 }
 
@@ -86,6 +88,7 @@ impl Tracked {
             watched: AtomicBool::new(false),
             since: now().into(),
             process: Process::default(),
+            one_run: false,
             progress: Mutex::new(Progress {
                 phase: Phase::Starting,
                 runs: None,
@@ -97,6 +100,15 @@ impl Tracked {
                 streams: None,
             }),
         }
+    }
+
+    /// What it ends with is its end, and what is started anew under its name something else.
+    pub fn of_one_run(self) -> Self {
+        Tracked { one_run: true, ..self }
+    }
+
+    pub fn is_of_one_run(&self) -> bool {
+        self.one_run
     }
 
     pub fn name(&self) -> &str {

@@ -150,6 +150,9 @@ async fn each_run_has_its_own_exit() {
             assert_eq!(unit.invocation_id().unwrap().as_bytes(), &[run; 16]);
             says(&fake, Some(run.into()), at(run, dead()), run);
             is_run(&soon(unit.wait()).await.unwrap(), run);
+            // What there will be of the name is another run.
+            let states: Vec<_> = soon(unit.states().map(|state| state.unwrap().to_string()).collect()).await;
+            assert_eq!(states, ["inactive (dead)"]);
         }
         // What was not taken yet is not lost.
         for run in 5..8 {
