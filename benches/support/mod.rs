@@ -4,6 +4,7 @@
 pub mod allocations;
 pub mod floor;
 pub mod part;
+pub mod plots;
 pub mod report;
 pub mod stats;
 pub mod warm;
