@@ -64,6 +64,7 @@ fuzz-short:
 bench:
 	@$(SANDBOX)/setup bench
 	$(CARGO) build --release --locked --example sdrun
+	@CARGO='$(CARGO)' benches/peers/build
 	@CARGO='$(CARGO)' benches/run $(BENCH)
 
 check:

@@ -2,10 +2,10 @@
 #![allow(dead_code)]
 
 pub mod allocations;
+pub mod batch;
 pub mod floor;
 pub mod part;
 pub mod plots;
-pub mod report;
 pub mod stats;
 pub mod warm;
 pub mod whole;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Result;
 
@@ -93,6 +94,14 @@ impl Part {
         }
         Ok(())
     }
+}
+
+pub fn micros(time: Duration) -> String {
+    time.as_micros().to_string()
+}
+
+pub fn ratio(ratio: f64) -> String {
+    format!("{ratio:.3}")
 }
 
 /// A table whose first column, and whatever else holds no number, is text.
