@@ -221,9 +221,7 @@ pub fn report_systemd_run(part: &mut Part, batches: Batches, all: &AgainstProces
     });
     part.table(&["", "batches", "units/s", "over systemd-run"], &rows);
     let noise = systemd_run.over(again, 0.5);
-    for (name, samples) in
-        [("throughput_over_systemd_run", sdrun), ("throughput_over_systemd_run_spawned", spawned)]
-    {
+    for (name, samples) in [("throughput_over_systemd_run", sdrun), ("throughput_over_systemd_run_spawned", spawned)] {
         part.figure(name, systemd_run.over(samples, 0.5), "x", Target::AtLeast(2.5), Some(noise));
     }
 }
@@ -284,7 +282,8 @@ pub fn report_knee(part: &mut Part, batches: Batches, all: &[(Way, Vec<(usize, K
             row.extend([knee.unit.p50(), knee.unit.p90()].map(|time| format!("{:.1}", time.as_secs_f64() * 1e3)));
             rows.push(row);
         }
-        let points = |of: &dyn Fn(&Knee) -> f64| knees.iter().map(|(n, knee)| (*n as f64, of(knee))).collect::<Vec<_>>();
+        let points =
+            |of: &dyn Fn(&Knee) -> f64| knees.iter().map(|(n, knee)| (*n as f64, of(knee))).collect::<Vec<_>>();
         rates.push((way.name(), points(&rate)));
         latencies.push((way.name(), points(&|knee| knee.unit.p50().as_secs_f64() * 1e3)));
     }

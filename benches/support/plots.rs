@@ -72,7 +72,8 @@ pub fn bars(title: &str, unit: &str, bars: &[(&str, f64)], line: Option<f64>) ->
     if let Some(value) = line {
         let (y, right) = (frame.y(value), WIDTH - RIGHT);
         let colour = COLOURS[1];
-        writeln!(inside, "<path d='M{LEFT} {y:.1}H{right}' stroke='{colour}' stroke-dasharray='6 4'/>").expect("a String");
+        writeln!(inside, "<path d='M{LEFT} {y:.1}H{right}' stroke='{colour}' stroke-dasharray='6 4'/>")
+            .expect("a String");
     }
     frame.around(&inside)
 }

@@ -72,7 +72,8 @@ const NAMES: [(Who, &str); 10] = [
 /// Puts it into the part.
 pub fn report(part: &mut Part, whole: &Whole) {
     part.paragraph(
-        "Other programs, and sdrun warm between them, each four times in a row by turns; times in µs. `systemd-run`,          sdrun's example and floor.c are a new process for each unit; pystemd and the crate stay, and time themselves.",
+        "Other programs, and sdrun warm between them, each four times in a row by turns; times in µs. `systemd-run`, \
+         sdrun's example and floor.c are a new process for each unit; pystemd and the crate stay, and time themselves.",
     );
     let mut rows = Vec::new();
     let mut bars = Vec::new();
@@ -204,7 +205,7 @@ async fn alternate(programs: &mut Programs, multi: Handle, plan: Plan) -> Result
                     Kind::Warm(manager) => warm::sdrun(manager, Scope::Thread).await?.0,
                     Kind::Spawned(multi, manager) => {
                         let manager = manager.clone();
-                        multi.spawn(async move { warm::sdrun(&manager, Scope::Thread).await }).await??.0
+                        multi.spawn(async move { warm::sdrun(&manager, Scope::Process).await }).await??.0
                     }
                 };
                 if counts && number > 0 {

@@ -1,4 +1,4 @@
-# pystemd.py --system|--user PROGRAM: for each line on stdin runs PROGRAM in a transient unit by pystemd.run, waits for its
+# peer.py --system|--user PROGRAM: for each line on stdin runs PROGRAM in a transient unit by pystemd.run, waits for its
 # end and prints how many nanoseconds that took.
 import sys
 import time
