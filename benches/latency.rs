@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use support::allocations::Counting;
 use support::part::Part;
+use support::timeline;
 use support::warm::{self, Runtime};
 use support::whole::{self, Programs};
 use support::{Plan, Way};
@@ -27,12 +28,15 @@ const WARM: [(&str, Way, Runtime); 4] = [
     ("latency/warm/bus/spawned_task", Way::Bus, Runtime::SpawnedTask),
 ];
 const WHOLE: &str = "latency/whole";
+const TIMELINE: &str = "latency/timeline";
+const CALLS: &str = "latency/calls";
+const OTHERS: [&str; 3] = [WHOLE, TIMELINE, CALLS];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let flag = |name: &str| arguments.iter().any(|argument| argument == name);
     if flag("--list") {
-        WARM.iter().map(|(name, ..)| *name).chain([WHOLE]).for_each(|name| println!("{name}: benchmark"));
+        WARM.iter().map(|(name, ..)| *name).chain(OTHERS).for_each(|name| println!("{name}: benchmark"));
         return ExitCode::SUCCESS;
     }
     if !flag("--bench") {
@@ -40,9 +44,18 @@ fn main() -> ExitCode {
         println!("latency: not run without --bench; `cargo bench` gives it");
         return ExitCode::SUCCESS;
     }
+    if let Some(at) = arguments.iter().position(|argument| argument == "--traced") {
+        return match timeline::traced(&arguments[at + 1..]) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("latency: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    if !WARM.iter().map(|(name, ..)| *name).chain([WHOLE]).any(wanted) {
+    if !WARM.iter().map(|(name, ..)| *name).chain(OTHERS).any(wanted) {
         println!("latency: no such benchmark; --list names them");
         return ExitCode::SUCCESS;
     }
@@ -84,6 +97,18 @@ fn bench(wanted: impl Fn(&str) -> bool) -> support::Result<ExitCode> {
         programs.notes.iter().for_each(|note| part.paragraph(&format!("NOTE: {note}")));
         if programs.example.is_none() {
             code = ExitCode::FAILURE;
+        }
+    }
+    if wanted(TIMELINE) {
+        eprintln!("{TIMELINE} …");
+        timeline::report(&mut part, Way::Private)?;
+        timeline::report(&mut part, Way::Bus)?;
+    }
+    if wanted(CALLS) {
+        eprintln!("{CALLS} …");
+        // Where tracing is not allowed, say.
+        if let Err(error) = timeline::report_calls(&mut part) {
+            part.paragraph(&format!("NOTE: system calls are not counted: {error}"));
         }
     }
     part.finish()?;

@@ -233,8 +233,24 @@ const IN_FLIGHT: [usize; 9] = [1, 2, 4, 8, 16, 32, 48, 64, 128];
 /// beginning of the batch.
 #[derive(Debug, Default)]
 pub struct Knee {
-    took: Samples,
+    took: Vec<Duration>,
     unit: Samples,
+}
+
+impl Knee {
+    /// How many times as fast as the other in the same round: the median.
+    fn over(&self, other: &Knee) -> f64 {
+        let pairs = self.took.iter().zip(&other.took);
+        let mut ratios: Vec<_> = pairs.map(|(took, other)| other.as_secs_f64() / took.as_secs_f64()).collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios.get(ratios.len() / 2).copied().unwrap_or_default()
+    }
+
+    fn median(&self) -> Duration {
+        let mut took = self.took.clone();
+        took.sort_unstable();
+        took.get(took.len() / 2).copied().unwrap_or_default()
+    }
 }
 
 /// All units of a batch at once, paced by `ManagerBuilder::most_starting`.
@@ -269,16 +285,17 @@ pub fn knee(way: Way, batches: Batches) -> Result<Vec<(usize, Knee)>> {
 pub fn report_knee(part: &mut Part, batches: Batches, all: &[(Way, Vec<(usize, Knee)>)]) {
     part.paragraph(
         "What `ManagerBuilder::most_starting` does: all units of a batch are asked for at once, and so many of their start jobs \
-         are in flight; units per second of the median batch. `p50` and `p90`: how long one unit takes, in ms, when the caller \
+         are in flight; units per second of the median batch, and that over what there was of 128 in the same round. `p50` and `p90`: how long one unit takes, in ms, when the caller \
          keeps so many outstanding.",
     );
     let mut rows = Vec::new();
     let mut rates = Vec::new();
     let mut latencies = Vec::new();
     for (way, knees) in all {
-        let rate = |knee: &Knee| batches.rate(knee.took.p50());
+        let rate = |knee: &Knee| batches.rate(knee.median());
         for (in_flight, knee) in knees {
-            let mut row = vec![way.name().into(), in_flight.to_string(), format!("{:.0}", rate(knee))];
+            let over = knees.last().map_or(0.0, |(_, most)| knee.over(most));
+            let mut row = vec![way.name().into(), in_flight.to_string(), format!("{:.0}", rate(knee)), ratio(over)];
             row.extend([knee.unit.p50(), knee.unit.p90()].map(|time| format!("{:.1}", time.as_secs_f64() * 1e3)));
             rows.push(row);
         }
@@ -287,7 +304,7 @@ pub fn report_knee(part: &mut Part, batches: Batches, all: &[(Way, Vec<(usize, K
         rates.push((way.name(), points(&rate)));
         latencies.push((way.name(), points(&|knee| knee.unit.p50().as_secs_f64() * 1e3)));
     }
-    part.table(&["transport", "in flight", "units/s", "p50", "p90"], &rows);
+    part.table(&["transport", "in flight", "units/s", "over 128 in flight", "p50", "p90"], &rows);
     let title = "Throughput by start jobs in flight";
     part.plot("knee", title, plots::lines(title, "in flight", "units/s", &rates));
     let title = "How long one unit takes by units outstanding";

@@ -7,6 +7,7 @@ pub mod floor;
 pub mod part;
 pub mod plots;
 pub mod stats;
+pub mod timeline;
 pub mod warm;
 pub mod whole;
 
