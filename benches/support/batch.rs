@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 use super::floor::Floor;
 use super::part::{Part, Target, ratio};
 use super::stats::{Order, Samples};
-use super::warm::{Gate, Runtime, gated};
+use super::warm::{Gate, Runtime, gated, settle};
 use super::{PROGRAM, Plan, Result, Way, on_user_manager, plots};
 
 /// How much is measured.
@@ -70,10 +70,7 @@ async fn alternate(way: Way, gate: &Gate, batches: Batches) -> Result<Throughput
     let mut order = Order::of(3);
     for counts in batches.plan().rounds(1) {
         for who in order.next_round() {
-            // The manager has done what the last batch left it, and everybody has read of it.
-            floors[0].settle()?;
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            floors.iter().try_for_each(|floor| floor.drain())?;
+            settle(&manager, &mut floors).await?;
             let took = match who {
                 0 => sdrun(&manager, batches).await?.0,
                 which => {

@@ -81,8 +81,10 @@ impl Part {
     /// Prints it all, and writes it to the folder `SDRUN_BENCH_DIR` for benches/collect.
     pub fn finish(mut self) -> Result<()> {
         let figures = std::mem::take(&mut self.figures);
-        self.paragraph("`noise` is the same figure of one thing against itself.");
-        self.table(&["figure", "value", "noise", "to reach", "reached"], &figures);
+        if !figures.is_empty() {
+            self.paragraph("`noise` is the same figure of one thing against itself.");
+            self.table(&["figure", "value", "noise", "to reach", "reached"], &figures);
+        }
         print!("\n{}\n{}", self.text, self.lines);
         if let Some(folder) = std::env::var_os("SDRUN_BENCH_DIR").map(PathBuf::from) {
             std::fs::create_dir_all(&folder)?;

@@ -142,7 +142,7 @@ async fn alternate(way: Way, scope: Scope, gate: &Gate, plan: Plan) -> Result<Wa
     let mut order = Order::of(3);
     for counts in plan.rounds(WARM_UP) {
         for who in order.next_round() {
-            settle(&mut floors).await?;
+            settle(&manager, &mut floors).await?;
             let (took, cost, notice) = match who {
                 0 => sdrun(&manager, scope).await?,
                 which => {
@@ -182,9 +182,14 @@ pub async fn sdrun(manager: &Manager, scope: Scope) -> Result<(Duration, Cost, D
     Ok((took, cost, now.duration_since(ended).unwrap_or_default()))
 }
 
-/// Lets the manager come to rest and every connection be read, sdrun's by its driver.
-async fn settle(floors: &mut [Floor; 2]) -> Result<()> {
-    floors[0].settle()?;
+/// Lets the manager come to rest and every connection be read, sdrun's by its driver: an answer comes after all that was
+/// sent before it. While others run thousands of units it may be far behind, which is not to be made up for in its turn.
+pub async fn settle(manager: &Manager, floors: &mut [Floor; 2]) -> Result<()> {
+    // There is none, and so nothing is left of having asked.
+    if manager.unit("sdrunbench.service").await.is_ok() {
+        return Err("there is a unit sdrunbench.service".into());
+    }
+    floors.iter().try_for_each(|floor| floor.settle())?;
     tokio::time::sleep(Duration::from_millis(1)).await;
     floors.iter().try_for_each(|floor| floor.drain())
 }
