@@ -40,13 +40,16 @@ pub struct Warm {
     pub again: Contender,
 }
 
+/// Which of a contender's samples.
+type Of = fn(&Contender) -> &Samples;
+
 /// Puts it into the part.
 pub fn report(part: &mut Part, all: &[(Way, Runtime, Warm)]) {
     part.paragraph(
         "Warm: one process, unit by unit, times in µs. `floor` is libsystemd called directly; `noise` is the floor against \
          itself on another connection.",
     );
-    let row = |of: fn(&Contender) -> &Samples| {
+    let row = |of: Of| {
         move |(way, runtime, warm): &(Way, Runtime, Warm)| {
             let [sdrun, floor, again] = [&warm.sdrun, &warm.floor, &warm.again].map(of);
             let mut row = vec![way.name().into(), runtime.name().into(), sdrun.len().to_string()];
@@ -79,12 +82,12 @@ pub fn report(part: &mut Part, all: &[(Way, Runtime, Warm)]) {
         let Warm { sdrun, floor, again } = warm;
         let bus = if *way == Way::Bus { "_bus" } else { "" };
         let spawned = if *runtime == Runtime::SpawnedTask { "_spawned" } else { "" };
-        let mut figure = |name: &str, of: fn(&Contender) -> &Samples, q, target| {
+        let mut figure = |name: &str, of: Of, q, target| {
             let [sdrun, floor, again] = [sdrun, floor, again].map(of);
             part.figure(name, sdrun.over(floor, q), "x", target, Some(again.over(floor, q)));
         };
-        let (latency, notice): (fn(&Contender) -> &Samples, fn(&Contender) -> &Samples) =
-            (|contender| &contender.latency, |contender| &contender.notice);
+        let latency: Of = |contender| &contender.latency;
+        let notice: Of = |contender| &contender.notice;
         figure(&format!("warm{bus}_over_floor_p50{spawned}"), latency, 0.5, Target::AtMost(1.03));
         let p90 = if *way == Way::Private { Target::AtMost(1.05) } else { Target::None };
         figure(&format!("warm{bus}_over_floor_p90{spawned}"), latency, 0.9, p90);
