@@ -12,7 +12,7 @@ help:
 	@echo 'make matrix  the integration tests on systemd 252, 257 and 262'
 	@echo 'make vm      the tests of limits and accounting, in whole machines (qemu)'
 	@echo 'make asan    the tests under AddressSanitizer'
-	@echo 'make bench   measure against systemd-run and a minimal C client'
+	@echo 'make bench   measure against a minimal C client, systemd-run and others (BENCH=PROGRAM for one part)'
 	@echo 'make soak    ten minutes of random load and faults (SECONDS=N, SEED=N)'
 	@echo 'make fuzz    ten million inputs for each fuzz target (make fuzz-short: 20 s each)'
 	@echo 'make check   format, lints, documentation'
@@ -65,7 +65,8 @@ fuzz-short:
 bench:
 	@$(SANDBOX)/setup bench
 	$(CARGO) build --release --locked --example sdrun
-	$(CARGO) bench --locked --package sdrun --bench latency
+	@CARGO='$(CARGO)' benches/peers/build
+	@CARGO='$(CARGO)' benches/run $(BENCH)
 
 check:
 	$(CARGO) fmt --all --check

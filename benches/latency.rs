@@ -1,10 +1,9 @@
 //! How long it takes to run a unit and to learn of its end: sdrun against the least that any client can do, and
-//! against `systemd-run --wait`.
+//! against what one would use otherwise.
 //!
 //! `cargo bench` (or `make bench`) runs it. Only its ratios mean anything, and only within one run; each has the
 //! noise beside it, which is the ratio of one thing to itself. `SDRUN_BENCH_N` sets how many units each gets (300, and
-//! a third of it for whole processes; fewer on a machine so busy that it would take minutes), `SDRUN_BENCH_RESULTS`
-//! names a file that the tables are written to.
+//! a third of it for whole processes; fewer on a machine so busy that it would take minutes).
 
 mod support;
 
@@ -12,8 +11,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use support::allocations::Counting;
-use support::floor::Floor;
-use support::report::Report;
+use support::part::Part;
+use support::timeline;
 use support::warm::{self, Runtime};
 use support::whole::{self, Programs};
 use support::{Plan, Way};
@@ -29,12 +28,15 @@ const WARM: [(&str, Way, Runtime); 4] = [
     ("latency/warm/bus/spawned_task", Way::Bus, Runtime::SpawnedTask),
 ];
 const WHOLE: &str = "latency/whole";
+const TIMELINE: &str = "latency/timeline";
+const CALLS: &str = "latency/calls";
+const OTHERS: [&str; 3] = [WHOLE, TIMELINE, CALLS];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let flag = |name: &str| arguments.iter().any(|argument| argument == name);
     if flag("--list") {
-        WARM.iter().map(|(name, ..)| *name).chain([WHOLE]).for_each(|name| println!("{name}: benchmark"));
+        WARM.iter().map(|(name, ..)| *name).chain(OTHERS).for_each(|name| println!("{name}: benchmark"));
         return ExitCode::SUCCESS;
     }
     if !flag("--bench") {
@@ -42,9 +44,18 @@ fn main() -> ExitCode {
         println!("latency: not run without --bench; `cargo bench` gives it");
         return ExitCode::SUCCESS;
     }
+    if let Some(at) = arguments.iter().position(|argument| argument == "--traced") {
+        return match timeline::traced(&arguments[at + 1..]) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("latency: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    if !WARM.iter().map(|(name, ..)| *name).chain([WHOLE]).any(wanted) {
+    if !WARM.iter().map(|(name, ..)| *name).chain(OTHERS).any(wanted) {
         println!("latency: no such benchmark; --list names them");
         return ExitCode::SUCCESS;
     }
@@ -66,31 +77,40 @@ fn bench(wanted: impl Fn(&str) -> bool) -> support::Result<ExitCode> {
         // Less than three minutes for all five.
         Err(_) => Plan { rounds: 300, at_most: Duration::from_secs(32) },
     };
-    let version = Floor::open(Way::Bus, "v")?.version()?;
-    let cpus = std::thread::available_parallelism()?;
-    let mut report = Report::new(format!("systemd {version}, {cpus} CPUs"));
-    let mut code = ExitCode::SUCCESS;
+    let mut part = Part::new("latency", "One unit at a time");
+    let mut warm = Vec::new();
     for (name, way, runtime) in WARM {
         if wanted(name) {
             eprintln!("{name} …");
-            report.add_warm(way, runtime, warm::measure(way, runtime, plan)?);
+            warm.push((way, runtime, warm::measure(way, runtime, plan)?));
         }
     }
-    let mut notes = Vec::new();
+    if !warm.is_empty() {
+        warm::report(&mut part, &warm);
+    }
+    let mut code = ExitCode::SUCCESS;
     if wanted(WHOLE) {
         eprintln!("{WHOLE} …");
-        let programs = Programs::find();
-        report.add_whole(whole::measure(&programs, plan.third())?);
+        let mut programs = Programs::find();
+        let measured = whole::measure(&mut programs, plan.third())?;
+        whole::report(&mut part, &measured);
+        programs.notes.iter().for_each(|note| part.paragraph(&format!("NOTE: {note}")));
         if programs.example.is_none() {
             code = ExitCode::FAILURE;
         }
-        notes = programs.notes;
     }
-    println!("\n{}", report.text());
-    notes.iter().for_each(|note| println!("NOTE: {note}"));
-    print!("{}", report.lines());
-    if let Some(file) = std::env::var_os("SDRUN_BENCH_RESULTS") {
-        report.save(file.as_ref())?;
+    if wanted(TIMELINE) {
+        eprintln!("{TIMELINE} …");
+        timeline::report(&mut part, Way::Private)?;
+        timeline::report(&mut part, Way::Bus)?;
     }
+    if wanted(CALLS) {
+        eprintln!("{CALLS} …");
+        // Where tracing is not allowed, say.
+        if let Err(error) = timeline::report_calls(&mut part) {
+            part.paragraph(&format!("NOTE: system calls are not counted: {error}"));
+        }
+    }
+    part.finish()?;
     Ok(code)
 }

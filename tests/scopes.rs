@@ -357,7 +357,7 @@ alone! {
                     }
                     assert_eq!(children(), [], "{transport}");
                 }
-                soon("their scopes", until_unloaded(&format!("sdrun-{}-*.scope", std::process::id()))).await;
+                soon("their scopes", until_unloaded(&format!("sdrun-{}x*.scope", std::process::id()))).await;
             }
         });
     }

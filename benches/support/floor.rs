@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use sdrun_sys::*;
 
 use super::{Error, PROGRAM, Result, Way, on_user_manager, private_socket};
@@ -33,11 +34,17 @@ unsafe impl Send for Floor {}
 
 #[derive(Default)]
 struct State {
-    /// The object path of the unit that is waited for.
-    path: RefCell<CString>,
     /// The name of the scope whose start is waited for instead; empty otherwise.
     scope: RefCell<CString>,
-    ended: Cell<bool>,
+    /// What the object paths of its units begin with; then comes their number.
+    prefix: Vec<u8>,
+    /// The number of the first unit that is waited for.
+    first: Cell<u32>,
+    /// Whether it has ended, of that one and of those after it.
+    over: RefCell<Vec<bool>>,
+    ended: Cell<usize>,
+    /// From the time that the manager says that the last one ended to when that was read.
+    notice: Cell<Duration>,
     refused: RefCell<Option<String>>,
 }
 
@@ -66,7 +73,9 @@ impl Floor {
         check("connect", connected)?;
         let destination = if way == Way::Bus { c"org.freedesktop.systemd1".as_ptr() } else { ptr::null() };
         let label = format!("floor{label}p{}n", std::process::id());
-        let floor = Floor { bus, destination, units: 0, label, state: Box::leak(Box::default()) };
+        let prefix = format!("/org/freedesktop/systemd1/unit/{label}").into_bytes();
+        let state = Box::leak(Box::new(State { prefix, ..State::default() }));
+        let floor = Floor { bus, destination, units: 0, label, state };
         let rule = match way {
             Way::Private => c"type='signal',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'",
             Way::Bus => {
@@ -101,35 +110,70 @@ impl Floor {
 
     /// Starts one unit, and returns when the manager has reported its end.
     pub fn run(&mut self) -> Result<()> {
-        let name = self.next_service()?;
-        self.start(&name, |_| ())?;
-        self.until_ended(&name)
+        self.run_many(1, 1)
     }
 
-    fn next_service(&mut self) -> Result<CString> {
-        self.units += 1;
-        *self.state.path.borrow_mut() =
-            CString::new(format!("/org/freedesktop/systemd1/unit/{}{}_2eservice", self.label, self.units))?;
-        self.state.ended.set(false);
-        Ok(CString::new(format!("{}{}.service", self.label, self.units))?)
+    /// How long after the end of the last unit, by the manager's clock, its callback knew of it.
+    pub fn notice(&self) -> Duration {
+        self.state.notice.get()
     }
 
-    fn until_ended(&self, name: &CStr) -> Result<()> {
-        let begun = Instant::now();
-        while !self.state.ended.get() {
-            // SAFETY: a live bus; null stands for "no message wanted".
-            if check("sd_bus_process", unsafe { sd_bus_process(self.bus, ptr::null_mut()) })? == 0 {
-                if begun.elapsed() > LIMIT {
-                    return Err(format!("{name:?}: no end was reported in {LIMIT:?}").into());
-                }
-                // SAFETY: a live bus.
-                check("sd_bus_wait", unsafe { sd_bus_wait(self.bus, 1_000_000) })?;
+    /// Starts so many units, each as soon as fewer than `in_flight` are outstanding, and returns when the manager has
+    /// reported the end of every one.
+    pub fn run_many(&mut self, units: usize, in_flight: usize) -> Result<()> {
+        self.expect(units);
+        let mut started = 0;
+        let mut heard = Instant::now();
+        while self.state.ended.get() < units {
+            while started < units && started - self.state.ended.get() < in_flight {
+                let name = self.next_name()?;
+                self.start(&name, |_| ())?;
+                started += 1;
             }
-            if let Some(error) = self.state.refused.take() {
-                return Err(error.into());
+            if self.turn(heard)? && units > 1 {
+                heard = Instant::now();
             }
         }
         Ok(())
+    }
+
+    /// The next units, so many, are waited for.
+    fn expect(&self, units: usize) {
+        self.state.first.set(self.units);
+        *self.state.over.borrow_mut() = vec![false; units];
+        self.state.ended.set(0);
+    }
+
+    fn next_name(&mut self) -> Result<CString> {
+        let name = CString::new(format!("{}{}.service", self.label, self.units))?;
+        self.units += 1;
+        Ok(name)
+    }
+
+    /// Waits for the end of one.
+    fn until_ended(&self) -> Result<()> {
+        let begun = Instant::now();
+        while self.state.ended.get() < 1 {
+            self.turn(begun)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a message, if there is one, and else waits for one.
+    fn turn(&self, heard: Instant) -> Result<bool> {
+        // SAFETY: a live bus; null stands for "no message wanted".
+        let read = check("sd_bus_process", unsafe { sd_bus_process(self.bus, ptr::null_mut()) })? > 0;
+        if !read {
+            if heard.elapsed() > LIMIT {
+                return Err(format!("floor: nothing was reported in {LIMIT:?}").into());
+            }
+            // SAFETY: a live bus.
+            check("sd_bus_wait", unsafe { sd_bus_wait(self.bus, 1_000_000) })?;
+        }
+        match self.state.refused.take() {
+            Some(error) => Err(error.into()),
+            None => Ok(read),
+        }
     }
 
     /// Starts a service that runs the program, with what `more` appends to its properties.
@@ -225,6 +269,24 @@ impl Floor {
     }
 }
 
+impl State {
+    /// Which of the units that have not ended yet this is the object path of.
+    fn waited_for(&self, path: &CStr) -> Option<usize> {
+        let rest = path.to_bytes().strip_prefix(self.prefix.as_slice())?;
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+        let number = digits.fold(0u32, |number, digit| number * 10 + u32::from(digit - b'0'));
+        let at = number.checked_sub(self.first.get())? as usize;
+        (!self.over.borrow().get(at)?).then_some(at)
+    }
+
+    fn has_ended(&self, at: usize, entered: u64) {
+        self.over.borrow_mut()[at] = true;
+        self.ended.set(self.ended.get() + 1);
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+        self.notice.set(now.saturating_sub(Duration::from_micros(entered)));
+    }
+}
+
 impl Drop for Floor {
     fn drop(&mut self) {
         // SAFETY: the only reference.
@@ -253,9 +315,7 @@ unsafe extern "C" fn on_properties(message: *mut sd_bus_message, state: *mut c_v
     // into a place for it; strings are NUL-terminated and live as long as the message. Where it is not what it
     // should be, the places keep what they had.
     unsafe {
-        if CStr::from_ptr(sd_bus_message_get_path(message)) != state.path.borrow().as_c_str() {
-            return 0;
-        }
+        let Some(at) = state.waited_for(CStr::from_ptr(sd_bus_message_get_path(message))) else { return 0 };
         let mut text = c"".as_ptr();
         sd_bus_message_read(message, c"s".as_ptr(), &mut text);
         if CStr::from_ptr(text) != c"org.freedesktop.systemd1.Unit" {
@@ -278,7 +338,7 @@ unsafe extern "C" fn on_properties(message: *mut sd_bus_message, state: *mut c_v
             sd_bus_message_exit_container(message);
         }
         if over && entered > 0 {
-            state.ended.set(true);
+            state.has_ended(at, entered);
         }
     }
     0
@@ -294,7 +354,7 @@ unsafe extern "C" fn on_job_removed(message: *mut sd_bus_message, state: *mut c_
         let scope = state.scope.borrow();
         // SAFETY: strings that were read are NUL-terminated and live as long as the message.
         if !scope.is_empty() && unsafe { CStr::from_ptr(unit) } == scope.as_c_str() {
-            state.ended.set(true);
+            state.ended.set(1);
         }
     }
     0

@@ -2,11 +2,13 @@
 #![allow(dead_code)]
 
 pub mod allocations;
+pub mod batch;
 pub mod floor;
 pub mod part;
-pub mod report;
+pub mod plots;
 pub mod stats;
 pub mod streams;
+pub mod timeline;
 pub mod warm;
 pub mod whole;
 

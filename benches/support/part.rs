@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Result;
 
@@ -80,8 +81,10 @@ impl Part {
     /// Prints it all, and writes it to the folder `SDRUN_BENCH_DIR` for benches/collect.
     pub fn finish(mut self) -> Result<()> {
         let figures = std::mem::take(&mut self.figures);
-        self.paragraph("`noise` is the same figure of one thing against itself.");
-        self.table(&["figure", "value", "noise", "to reach", "reached"], &figures);
+        if !figures.is_empty() {
+            self.paragraph("`noise` is the same figure of one thing against itself.");
+            self.table(&["figure", "value", "noise", "to reach", "reached"], &figures);
+        }
         print!("\n{}\n{}", self.text, self.lines);
         if let Some(folder) = std::env::var_os("SDRUN_BENCH_DIR").map(PathBuf::from) {
             std::fs::create_dir_all(&folder)?;
@@ -93,6 +96,14 @@ impl Part {
         }
         Ok(())
     }
+}
+
+pub fn micros(time: Duration) -> String {
+    time.as_micros().to_string()
+}
+
+pub fn ratio(ratio: f64) -> String {
+    format!("{ratio:.3}")
 }
 
 /// A table whose first column, and whatever else holds no number, is text.

@@ -40,6 +40,11 @@ impl Samples {
         self.quantile(0.9)
     }
 
+    /// In milliseconds, for a plot.
+    pub fn millis(&self) -> Vec<f64> {
+        self.0.iter().map(|sample| sample.as_secs_f64() * 1e3).collect()
+    }
+
     /// The ratio of two quantiles.
     pub fn over(&self, other: &Samples, q: f64) -> f64 {
         self.quantile(q).as_secs_f64() / other.quantile(q).as_secs_f64()
@@ -50,6 +55,8 @@ impl Samples {
 #[derive(Debug, Default)]
 pub struct Contender {
     pub latency: Samples,
+    /// From the unit's end, by the manager's clock, to when it was known here.
+    pub notice: Samples,
     cost: Cost,
 }
 

@@ -40,6 +40,10 @@ const MOST_UNWRITTEN: u64 = 16 * 1024;
 
 /// What was decided under the lock and is to be done after it.
 pub(crate) trait After: Default + Send + 'static {
+    /// Whether it is to be done before anything else is read.
+    fn is_urgent(&self) -> bool {
+        false
+    }
     /// Does it, and is empty again afterwards.
     fn run(&mut self);
 }
@@ -401,16 +405,22 @@ impl<R: Receiver> Shared<R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads and dispatches until nothing is left or the budget is spent.
+    /// Reads and dispatches until nothing is left or the budget is spent, or until somebody is to be told at once: what has
+    /// come after a unit's end, mostly more of the same unit, need not be read before the one who waits for it runs. Where
+    /// many are in flight that one starts the next, which the manager could have at work meanwhile.
     fn turn(self: &Arc<Self>, after: &mut R::After) -> Turn {
         let mut state = self.lock();
         let State { receiver, calls, armed, kept, connection } = &mut *state;
         let Connection::Open(bus) = connection else { return Turn::Over };
+        tracing::trace!("reading");
         let mut cx = Context { bus, after, calls };
         for _ in 0..BUDGET {
             let idle = match bus.process() {
                 Ok(Step::Message(message)) => {
                     dispatch(receiver, message, &mut cx);
+                    if cx.after.is_urgent() {
+                        break;
+                    }
                     false
                 }
                 // sd-bus answers some calls itself, pings for instance, of whomever they are.
@@ -578,7 +588,7 @@ fn dispatch<R: Receiver>(receiver: &mut R, message: Message<'_>, cx: &mut Contex
 
 /// How a turn of the driver ended.
 enum Turn {
-    /// The budget is spent.
+    /// There may be more to read.
     More,
     /// Nothing left to do until the descriptor is ready, or then.
     Wait { write: bool, until: Option<Instant> },

@@ -491,7 +491,7 @@ impl Receiver for Registry {
                         tracing::debug!(unit = tracked.name(), job, "start accepted");
                         self.trigger_accepted(&tracked, cx);
                         self.apply_to(&tracked, Event::Accepted { job }, cx);
-                        tracked.accepted(&mut cx.after.wakers);
+                        tracked.accepted(&mut cx.after.patient);
                         if tracked.is_watched() {
                             self.look(&tracked, cx);
                         }
@@ -597,6 +597,7 @@ impl Receiver for Registry {
     }
 
     fn signal(&mut self, message: Message<'_>, cx: &mut Context<'_, Self>) {
+        tracing::trace!(member = message.member(), path = message.path(), "signal");
         let handled = match (message.interface(), message.member()) {
             (Some("org.freedesktop.DBus.Properties"), Some("PropertiesChanged")) => {
                 if !self.is_from_manager(&message) {

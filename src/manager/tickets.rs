@@ -81,6 +81,8 @@ type Deferred = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 pub(crate) struct Released {
     pub wakers: Vec<Waker>,
+    /// Those who wait for nothing but that a start was accepted: their units are at work.
+    pub patient: Vec<Waker>,
     pub(super) deferred: Vec<Deferred>,
     /// Calls that will not be answered: dropping them tells whoever waits.
     pub(super) unanswered: Vec<Ticket>,
@@ -106,11 +108,15 @@ impl Released {
 }
 
 impl After for Released {
+    fn is_urgent(&self) -> bool {
+        !self.wakers.is_empty()
+    }
+
     fn run(&mut self) {
         if let Some(jobs) = &self.jobs {
             jobs.give_back(std::mem::take(&mut self.places));
         }
-        self.wakers.drain(..).for_each(Waker::wake);
+        self.wakers.drain(..).chain(self.patient.drain(..)).for_each(Waker::wake);
         self.deferred.drain(..).for_each(|act| act());
         self.unanswered.clear();
     }

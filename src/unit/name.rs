@@ -142,13 +142,16 @@ pub(crate) fn of_path(path: &str) -> Result<String> {
 
 /// A new name, which no other process and no other call makes: it holds the process ID, a number drawn
 /// once per process, and a count.
+///
+/// With one dash, so that drop-in files in `sdrun-.service.d` are for all of them, and no more: for each dash systemd looks
+/// for one more set of drop-in files, which is about 1 % of all that it does for a unit.
 pub(crate) fn generate() -> String {
     static DRAWN: OnceLock<u64> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let drawn = DRAWN.get_or_init(|| RandomState::new().hash_one(0));
     // The process ID is read each time: after a fork the child shares the number and the count.
     let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    format!("sdrun-{process}-{:08x}-{count}.service", *drawn as u32)
+    format!("sdrun-{process}x{:08x}x{count}.service", *drawn as u32)
 }
 
 /// A new name for a scope: see [`generate`].
@@ -164,7 +167,7 @@ pub(crate) fn scope_for(service: &str) -> Result<String> {
 /// A new name for a slice that keeps a unit loaded. Without dashes, with which slices nest.
 pub(crate) fn generate_keeper() -> String {
     let name = generate();
-    let number = name.trim_start_matches("sdrun-").trim_end_matches(".service").replace('-', "x");
+    let number = name.trim_start_matches("sdrun-").trim_end_matches(".service");
     format!("sdrunkeep{number}.slice")
 }
 

@@ -149,7 +149,7 @@ impl Drop for Outer {
         let _ = self.child.kill();
         let _ = self.child.wait();
         // Nor does one whose helper ended before its unit: that was hung up.
-        let pattern = format!("sdrun-{}-*", self.child.id());
+        let pattern = format!("sdrun-{}x*", self.child.id());
         let deadline = Instant::now() + DEADLINE;
         while !systemctl(&["list-units", "--all", "--plain", "--no-legend", &pattern]).trim().is_empty() {
             if Instant::now() > deadline {

@@ -22,7 +22,8 @@ pub struct Enclosed {
 impl Floor {
     /// Starts one unit with these as its outputs, and returns when the manager has reported its end.
     pub fn run_with_outputs(&mut self, [stdout, stderr]: [OwnedFd; 2]) -> Result<()> {
-        let name = self.next_service()?;
+        self.expect(1);
+        let name = self.next_name()?;
         self.start(&name, |message| {
             let outputs = [
                 (c"StandardOutputFileDescriptor".as_ptr(), stdout.as_raw_fd()),
@@ -36,13 +37,13 @@ impl Floor {
         })?;
         // What is not written yet is in the message, and has duplicates.
         drop((stdout, stderr));
-        self.until_ended(&name)
+        self.until_ended()
     }
 
     /// Forks a child that waits, has it put into a scope, and lets it become the program, with this standard output.
     pub fn scope(&mut self, program: &CStr, output: &OwnedFd) -> Result<Enclosed> {
-        self.units += 1;
         let name = CString::new(format!("{}{}.scope", self.label, self.units))?;
+        self.units += 1;
         let (held, release) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
         let argv = [program.as_ptr(), ptr::null()];
         // SAFETY: the child calls only what is async-signal-safe (signal-safety(7)), on what was made before.
@@ -65,14 +66,14 @@ impl Floor {
         drop(held);
         let begun = Instant::now();
         *self.state.scope.borrow_mut() = name.clone();
-        self.state.ended.set(false);
+        self.expect(0);
         self.send(&name, |message| {
             let one: c_int = 1;
             let (pids, kind) = (c"PIDs".as_ptr(), c"au".as_ptr());
             // SAFETY: a message of which an array of properties is open; constant strings, and what the signature says.
             unsafe { sd_bus_message_append(message, c"(sv)".as_ptr(), pids, kind, one, pid as u32) };
         })?;
-        let enclosed = self.until_ended(&name);
+        let enclosed = self.until_ended();
         let manager = begun.elapsed();
         *self.state.scope.borrow_mut() = CString::default();
         enclosed?;

@@ -49,7 +49,7 @@ async fn alternate(way: Way, gate: Arc<Gate>, plan: Plan) -> Result<Found> {
     let mut order = Order::of(3);
     for counts in plan.rounds(WARM_UP) {
         for who in order.next_round() {
-            settle(&mut floors).await?;
+            settle(&manager, &mut floors).await?;
             let took = match who {
                 0 => sdrun(way, &manager).await?,
                 _ => floor(&mut floors[who - 1], &gate).await?,

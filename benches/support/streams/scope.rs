@@ -79,7 +79,7 @@ async fn alternate(way: Way, gate: Arc<Gate>, plan: Plan) -> Result<Found> {
     let mut order = Order::of(5);
     for counts in plan.rounds(WARM_UP) {
         for who in order.next_round() {
-            settle(&mut floors).await?;
+            settle(&manager, &mut floors).await?;
             match who {
                 0 | 1 => {
                     let took = sdrun(&manager, &program).await?;

@@ -359,7 +359,7 @@ fn what_a_caller_completes_itself_may_use_the_connection() {
             let (mine, done) = (link.clone(), Arc::new(Mutex::new(false)));
             let told = done.clone();
             link.with(|_, cx| {
-                cx.after.0.push(Box::new(move || *told.lock().unwrap() = mine.with(|_, _| ()).is_ok()));
+                cx.after.acts.push(Box::new(move || *told.lock().unwrap() = mine.with(|_, _| ()).is_ok()));
             })
             .unwrap();
             assert!(*done.lock().unwrap());

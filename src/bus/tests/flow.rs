@@ -51,6 +51,22 @@ async fn a_burst_of_signals_starves_nobody() {
     drop(peer.join().unwrap());
 }
 
+#[tokio::test]
+async fn who_is_told_at_once_runs_before_more_is_read() {
+    let (link, mut tales, peer) = linked().await;
+    let counts = link.with(|probe, _| {
+        probe.urgent = true;
+        probe.counts.clone()
+    });
+    let counts = counts.unwrap();
+    (0..3).for_each(|_| tick(&peer));
+    peer.flush();
+    for read in 1..=3 {
+        tales.next().await;
+        assert_eq!(counts.signals(), read);
+    }
+}
+
 /// How many descriptors of this process are of this socket.
 fn copies(socket: &PathBuf) -> usize {
     let fds = std::fs::read_dir("/proc/self/fd").unwrap();

@@ -23,11 +23,19 @@ pub(super) enum Told {
 
 /// Runs what it was given.
 #[derive(Default)]
-pub(super) struct Acts(pub Vec<Box<dyn FnOnce() + Send>>);
+pub(super) struct Acts {
+    pub acts: Vec<Box<dyn FnOnce() + Send>>,
+    urgent: bool,
+}
 
 impl After for Acts {
+    fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
     fn run(&mut self) {
-        std::mem::take(&mut self.0).into_iter().for_each(|act| act());
+        self.urgent = false;
+        std::mem::take(&mut self.acts).into_iter().for_each(|act| act());
     }
 }
 
@@ -45,6 +53,8 @@ pub(super) struct Probe {
     pub also: Option<Also>,
     /// Signals are only counted.
     pub quiet: bool,
+    /// What it tells is to be told before more is read.
+    pub urgent: bool,
     pub counts: Arc<Counts>,
 }
 
@@ -95,6 +105,7 @@ impl Probe {
             obliged_by_signal: false,
             also: None,
             quiet: false,
+            urgent: false,
             counts: Arc::default(),
         };
         (probe, Tales(told))
@@ -102,7 +113,8 @@ impl Probe {
 
     fn tell(&self, told: Told, after: &mut Acts) {
         let (tell, also) = (self.tell.clone(), self.also.clone());
-        after.0.push(Box::new(move || {
+        after.urgent = self.urgent;
+        after.acts.push(Box::new(move || {
             if let Some(also) = also {
                 also(&told);
             }
