@@ -2,12 +2,15 @@
 #![allow(dead_code)]
 
 pub mod allocations;
+pub mod flood;
 pub mod floor;
+pub mod instructions;
 pub mod part;
 pub mod report;
 pub mod stats;
 pub mod warm;
 pub mod whole;
+pub mod worker;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
