@@ -43,7 +43,8 @@ impl Flood {
     pub fn running(label: &str, program: &str, argument: Option<&str>) -> Result<Self> {
         let mut bus = ptr::null_mut();
         // SAFETY: a place for the new bus.
-        let opened = unsafe { if on_user_manager() { sd_bus_open_user(&mut bus) } else { sd_bus_open_system(&mut bus) } };
+        let opened =
+            unsafe { if on_user_manager() { sd_bus_open_user(&mut bus) } else { sd_bus_open_system(&mut bus) } };
         check("connect", opened)?;
         let name = format!("flood{label}p{}n", std::process::id());
         let state: &'static State = Box::leak(Box::new(State {

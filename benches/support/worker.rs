@@ -144,9 +144,9 @@ async fn hold(manager: &Manager, units: usize, held: &mut Vec<Unit>) -> Result<u
             held.push(tasks.join_next().await.ok_or("no task")???);
         }
         let manager = manager.clone();
-        tasks.spawn(async move {
-            Command::new("/bin/sleep").arg("1000").slice(SLICE).collect(true).start(&manager).await
-        });
+        tasks.spawn(
+            async move { Command::new("/bin/sleep").arg("1000").slice(SLICE).collect(true).start(&manager).await },
+        );
     }
     while let Some(unit) = tasks.join_next().await {
         held.push(unit??);

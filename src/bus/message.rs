@@ -154,6 +154,16 @@ impl<'b> Message<'b> {
         self.raw.as_ptr()
     }
 
+    /// The same message, read on from where it is by either.
+    pub fn share(&self) -> Message<'b> {
+        // SAFETY: a live message, of which that makes one more reference; the count is changed on the thread that holds
+        // the bus, which `'b` borrows.
+        let raw = unsafe { sys::sd_bus_message_ref(self.as_raw()) };
+        let raw = NonNull::new(raw).expect("the message");
+        // SAFETY: the reference that was just made, of a message of this bus.
+        unsafe { Self::from_raw(raw) }
+    }
+
     pub(super) fn into_raw(self) -> NonNull<sys::sd_bus_message> {
         std::mem::ManuallyDrop::new(self).raw
     }
@@ -515,7 +525,6 @@ impl<'b> Message<'b> {
     }
 
     /// Starts reading from the first field again.
-    #[cfg(any(test, fuzzing))]
     pub fn rewind(&self) -> Result<()> {
         // SAFETY: a live message; one that is not sealed is refused.
         check("sd_bus_message_rewind", unsafe { sys::sd_bus_message_rewind(self.as_raw(), 1) })?;

@@ -385,6 +385,12 @@ impl Manager {
         let _ = self.inner.link.either(|registry, cx| registry.unused(tracked, cx), |_, _| ());
     }
 
+    /// Reads what the last signal of the unit says that was not wanted before.
+    pub(crate) fn read_unread(&self, tracked: &Arc<Tracked>) {
+        // Before a gap, and when the connection is lost, all that came was read.
+        let _ = self.inner.link.either(|registry, cx| registry.read_unread(tracked, cx), |_, _| ());
+    }
+
     /// Nobody wants to know of the runs of a service any more.
     pub(crate) fn follow_no_more(&self, service: &str, runs: &Arc<Runs>) {
         let _ = self.inner.link.either(

@@ -325,6 +325,7 @@ impl Registry {
         let triggered = &self.triggered;
         for (label, entries) in &mut self.units {
             for entry in entries.iter_mut() {
+                entry.read_unread(cx);
                 let tracked = entry.tracked.clone();
                 if entry.awaits_usage() {
                     entry.ask_usage_again(destination, cx);
@@ -429,6 +430,7 @@ impl Registry {
         let process = self.recovery.process.as_ref().map(|(process, _)| *process);
         let mut again = false;
         self.with_entry(tracked, cx, |entry, cx| {
+            entry.read_unread(cx);
             let doubt = entry.doubt.get_or_insert_default();
             let (start, heard) = (doubt.start, doubt.heard);
             if entry.is_over() || (entry.tracked.is_released() && !entry.tracked.is_watched()) {
@@ -513,6 +515,7 @@ impl Registry {
     pub(super) fn fail_all(&mut self, error: &Error, cx: &mut Context<'_, Self>) {
         self.forget_orders(error, cx.after);
         for mut entry in std::mem::take(&mut self.units).into_values().flatten() {
+            entry.read_unread(cx);
             let lost = lost(&entry.tracked, &error.to_string());
             entry.fail(&lost, &mut cx.after.wakers);
             entry.discard(self.destination(), &self.jobs, cx);

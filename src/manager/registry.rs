@@ -3,17 +3,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::Start;
 use super::awaited::{Awaited, Settled, Told};
 use super::calls::{Method, get_all, is_not_loaded, manager_call, refused, stop_call};
-use super::entry::{Answered, Entry, Fate, Hold, has_result};
+use super::entry::{Answered, Entry, Fate, Glance, Hold, has_result};
 use super::jobs::{Admission, Jobs, Places};
 use super::listening::LINGER;
 use super::recovery::Recovery;
-use super::signals::{self, Details};
+use super::signals::{self, Details, Reach};
 use super::tickets::{Given, Obligation, ReadReply, Released, Ticket};
 use super::triggers::Triggered;
 use crate::bus::{Container, Context, Message, Outstanding, Receiver, Refusal, Value};
@@ -32,6 +32,8 @@ pub(crate) struct Registry {
     /// There is more than one of a name only while it is used again before all signals of its earlier unit have
     /// come; each finds out by its start job what concerns it.
     pub(super) units: HashMap<Box<str>, Vec<Entry>>,
+    /// The units whose last signal was not read whole, in the order of the first of those.
+    pub(super) unread: VecDeque<Weak<Tracked>>,
     /// Services that other units trigger, by their label, and by the label of those units the services' labels.
     pub(super) triggered: HashMap<Box<str>, Triggered>,
     pub(super) triggering: HashMap<Box<str>, Box<str>>,
@@ -68,6 +70,7 @@ impl Registry {
             direct,
             jobs,
             units: HashMap::new(),
+            unread: VecDeque::new(),
             triggered: HashMap::new(),
             triggering: HashMap::new(),
             to_trigger: Vec::new(),
@@ -256,9 +259,18 @@ impl Registry {
     /// The start is waited for no more: the unit is stopped, now or once systemd has accepted it.
     pub fn give_up(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
         let obligation = self.obligations.clone();
-        self.with_entry(tracked, cx, |entry, _| {
+        self.with_entry(tracked, cx, |entry, cx| {
+            entry.read_unread(cx);
             entry.give_up(obligation);
             entry.when_unused()
+        });
+    }
+
+    /// Reads what was left unread of the last signal of the unit, if it is there still.
+    pub fn read_unread(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
+        self.with_entry(tracked, cx, |entry, cx| {
+            entry.read_unread(cx);
+            Fate::Keep
         });
     }
 
@@ -303,6 +315,8 @@ impl Registry {
 
     /// A stream of the unit's states begins: with the one that it has now.
     pub fn look(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
+        // A stream of its log begins with the run whose ID that is.
+        self.read_unread(tracked, cx);
         let known = self.units.get(label(tracked.name()).as_str());
         let entry = known.and_then(|all| all.iter().find(|entry| Arc::ptr_eq(&entry.tracked, tracked)));
         let looked = match (entry, tracked.try_ended()) {
@@ -419,13 +433,28 @@ impl Registry {
                 entries.iter_mut().for_each(|entry| entry.keep_service_state(state.clone(), cx));
             }
             "org.freedesktop.systemd1.Unit" => {
-                if entries.iter().any(Entry::wants_details) {
-                    let (state, details) = signals::unit_details(&message)?;
-                    self.apply(label, &Event::Unit(state), Some(&details), cx);
-                } else {
-                    let wanted = entries.iter().any(Entry::wants_invocation_id);
-                    let event = Event::Unit(signals::unit_state(&message, wanted)?);
-                    self.apply(label, &event, None, cx);
+                match entries.as_mut_slice() {
+                    entries if entries.iter().any(Entry::wants_details) => {
+                        let (state, details) = signals::unit_details(&message)?;
+                        self.apply(label, &Event::Unit(state), Some(&details), cx);
+                    }
+                    [entry] => {
+                        let event = match entry.glance(&message, cx)? {
+                            Glance::Apply(event) => Some(event),
+                            Glance::Kept(event) => {
+                                let tracked = Arc::downgrade(&entry.tracked);
+                                self.keep_few_unread(tracked, cx);
+                                event
+                            }
+                        };
+                        if let Some(event) = event {
+                            self.apply(label, &event, None, cx);
+                        }
+                    }
+                    _ => {
+                        let (state, _) = signals::unit_state(&message, Reach::All)?;
+                        self.apply(label, &Event::Unit(state), None, cx);
+                    }
                 }
                 self.look_at_triggers(label, cx);
             }

@@ -9,10 +9,20 @@ use crate::unit::exit::{InvocationId, ServiceState, time};
 use crate::unit::machine::{ActiveState, SubState, UnitState};
 use crate::unit::states::{self, State};
 
-/// The rest of a `PropertiesChanged` of the unit interface, whose name was read. Of a unit that is up and running
-/// no more is read than the two states, but for the invocation ID where that is `wanted`.
-pub(super) fn unit_state(message: &Message<'_>, wanted: bool) -> Result<UnitState> {
-    read_unit(message, wanted, None)
+/// How much is read of what is said of a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// The states: of a unit that is over, that it is.
+    States,
+    /// The states of one that is up and running, else all.
+    Running,
+    All,
+}
+
+/// The rest of a `PropertiesChanged` of the unit interface, whose name was read, and how far it was read: `All` of it, or
+/// the states alone.
+pub(super) fn unit_state(message: &Message<'_>, reach: Reach) -> Result<(UnitState, Reach)> {
+    read_unit(message, reach, None)
 }
 
 /// What few want to know of a unit.
@@ -33,7 +43,7 @@ pub(super) struct Details {
 /// The same, read to the end, or the answer to a `GetAll` of the unit interface.
 pub(super) fn unit_details(message: &Message<'_>) -> Result<(UnitState, Details)> {
     let mut rest = Rest::default();
-    let mut state = read_unit(message, true, Some(&mut rest))?;
+    let (mut state, _) = read_unit(message, Reach::All, Some(&mut rest))?;
     // What was never looked at was not found wanting.
     state.condition |= rest.condition_checked == 0;
     let details = Details {
@@ -78,8 +88,9 @@ impl Rest {
     }
 }
 
-fn read_unit(message: &Message<'_>, wanted: bool, mut rest: Option<&mut Rest>) -> Result<UnitState> {
+fn read_unit(message: &Message<'_>, reach: Reach, mut rest: Option<&mut Rest>) -> Result<(UnitState, Reach)> {
     let mut active = None;
+    let mut reached = Reach::All;
     let mut state = UnitState {
         active: ActiveState::Changing,
         sub: SubState::Other,
@@ -99,6 +110,10 @@ fn read_unit(message: &Message<'_>, wanted: bool, mut rest: Option<&mut Rest>) -
                 if let Some(rest) = &mut rest {
                     rest.active = shorten(text);
                 }
+                if reach == Reach::States && active.is_some_and(ActiveState::is_over) {
+                    reached = Reach::States;
+                    return Ok(Took::Enough);
+                }
             }
             "SubState" => {
                 let text = message.in_variant(c"s", || message.read_str())?;
@@ -108,7 +123,8 @@ fn read_unit(message: &Message<'_>, wanted: bool, mut rest: Option<&mut Rest>) -
                 }
                 // They come in a fixed order, these two first; in another order all would be read.
                 let running = active.is_some_and(|active| !active.is_over()) && state.sub != SubState::Exited;
-                if running && !wanted {
+                if running && reach != Reach::All {
+                    reached = Reach::States;
                     return Ok(Took::Enough);
                 }
             }
@@ -127,7 +143,7 @@ fn read_unit(message: &Message<'_>, wanted: bool, mut rest: Option<&mut Rest>) -
         Ok(Took::Value)
     })?;
     state.active = active.ok_or_else(|| Error::message("ActiveState among the properties of a unit"))?;
-    Ok(state)
+    Ok((state, reached))
 }
 
 fn read_job(message: &Message<'_>) -> Result<u32> {

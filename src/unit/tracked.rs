@@ -263,6 +263,11 @@ impl Tracked {
         }
     }
 
+    /// Whether it has ended, or what became of it cannot be told.
+    pub fn is_over(&self) -> bool {
+        matches!(self.lock().phase, Phase::Over(_))
+    }
+
     /// Whether it was started, and has not ended.
     pub fn is_running(&self) -> bool {
         matches!(self.lock().phase, Phase::Started)

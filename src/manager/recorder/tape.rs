@@ -176,7 +176,7 @@ impl Tape {
         };
         message.rewind()?;
         message.skip(c"s")?;
-        let read = signals::unit_state(message, true)?;
+        let (read, _) = signals::unit_state(message, signals::Reach::All)?;
         assert_eq!(read.active, ActiveState::parse(&line.active));
         assert_eq!(read.sub, SubState::parse(&line.sub));
         assert_eq!((read.job, read.condition), (job, line.condition));
