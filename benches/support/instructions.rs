@@ -38,7 +38,9 @@ pub fn per_unit(who: Who, in_flight: usize, (few, many): (usize, usize)) -> Resu
 fn count(who: Who, in_flight: usize, units: usize) -> Result<u64> {
     let file = Profile(std::env::temp_dir().join(format!("sdrun-callgrind-{}", std::process::id())));
     let kept = std::env::var_os("SDRUN_CALLGRIND_OUT").map(PathBuf::from);
-    let path = kept.as_ref().map_or_else(|| file.0.clone(), |folder| folder.join(format!("{}-{units}", who.name())));
+    let path = kept
+        .as_ref()
+        .map_or_else(|| file.0.clone(), |folder| folder.join(format!("{}-{in_flight}-{units}", who.name())));
     let ran = Command::new("valgrind")
         .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={}", path.display()))

@@ -133,7 +133,7 @@ impl Registry {
 
     /// Whether a signal is the manager's own. On a bus anyone may send us one.
     pub(super) fn is_from_manager(&self, message: &Message<'_>) -> bool {
-        self.direct || (self.manager.is_some() && message.sender() == self.manager.as_deref())
+        self.direct || self.manager.as_deref().is_some_and(|manager| message.is_from(manager))
     }
 
     /// Who answers a call to the manager is the manager: that cannot be forged.

@@ -419,7 +419,7 @@ impl Registry {
                 entry.conclude(Err(Error::UnitExists { name: tracked.name().into(), message }), cx)
             }),
         }
-        self.look_at_triggers(&label(tracked.name()), cx);
+        self.look_at_triggers(tracked.label(), cx);
     }
 
     /// A unit is not loaded any more.
@@ -498,7 +498,7 @@ impl Registry {
             }
             entry.conclude(end, cx)
         });
-        self.look_at_triggers(&label(tracked.name()), cx);
+        self.look_at_triggers(tracked.label(), cx);
     }
 
     /// Whether a job is there still whose end may have been missed.

@@ -124,7 +124,7 @@ impl Registry {
             entry = entry.hold(hold, how.usage);
         }
         // Mostly one: room for four, as `push` would make, is memory that thousands of units would waste.
-        self.units.entry(label(tracked.name()).into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
+        self.units.entry(tracked.label().into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
         Ok(())
     }
 
@@ -276,7 +276,7 @@ impl Registry {
 
     /// The same while nothing can be sent.
     pub fn give_up_later(&mut self, tracked: &Arc<Tracked>) {
-        let of_it = self.units.get_mut(label(tracked.name()).as_str()).map_or(&mut [][..], Vec::as_mut_slice);
+        let of_it = self.units.get_mut(tracked.label()).map_or(&mut [][..], Vec::as_mut_slice);
         if let Some(entry) = of_it.iter_mut().find(|entry| Arc::ptr_eq(&entry.tracked, tracked)) {
             entry.give_up_later(self.obligations.clone());
         }
@@ -309,7 +309,7 @@ impl Registry {
         self.listen_to(tracked.name(), cx)?;
         ask_to_adopt(tracked, self.destination(), cx)?;
         let entry = Entry::adopted(tracked.clone(), over);
-        self.units.entry(label(tracked.name()).into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
+        self.units.entry(tracked.label().into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
         Ok(())
     }
 
@@ -317,7 +317,7 @@ impl Registry {
     pub fn look(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
         // A stream of its log begins with the run whose ID that is.
         self.read_unread(tracked, cx);
-        let known = self.units.get(label(tracked.name()).as_str());
+        let known = self.units.get(tracked.label());
         let entry = known.and_then(|all| all.iter().find(|entry| Arc::ptr_eq(&entry.tracked, tracked)));
         let looked = match (entry, tracked.try_ended()) {
             // It is looked at once it is accepted, or is about to be.
@@ -372,15 +372,15 @@ impl Registry {
         cx: &mut Context<'_, Self>,
         act: impl FnOnce(&mut Entry, &mut Context<'_, Self>) -> Fate,
     ) {
-        let label = label(tracked.name());
-        let Some(entries) = self.units.get_mut(label.as_str()) else { return };
+        let label = tracked.label();
+        let Some(entries) = self.units.get_mut(label) else { return };
         let Some(at) = entries.iter().position(|entry| Arc::ptr_eq(&entry.tracked, tracked)) else { return };
         let fate = act(&mut entries[at], cx);
         let undo = entries[at].take_undo();
         if fate == Fate::Remove {
             let entry = entries.swap_remove(at);
             if entries.is_empty() {
-                self.units.remove(label.as_str());
+                self.units.remove(label);
             }
             let keeper = entry.discard(self.destination(), &self.jobs, cx);
             self.let_go_of_all(keeper);
@@ -607,7 +607,7 @@ impl Receiver for Registry {
                 match sub {
                     Ok(sub) => {
                         self.apply_to(&tracked, Event::Answer { question, sub }, cx);
-                        self.look_at_triggers(&label(tracked.name()), cx);
+                        self.look_at_triggers(tracked.label(), cx);
                     }
                     Err(error) => {
                         tracked.finish(Err(error), &mut cx.after.wakers);
@@ -619,22 +619,22 @@ impl Receiver for Registry {
     }
 
     fn signal(&mut self, message: Message<'_>, cx: &mut Context<'_, Self>) {
-        let handled = match (message.interface(), message.member()) {
-            (Some("org.freedesktop.DBus.Properties"), Some("PropertiesChanged")) => {
+        let handled = match message.what() {
+            Some((b"org.freedesktop.DBus.Properties", b"PropertiesChanged")) => {
                 if !self.is_from_manager(&message) {
                     return;
                 }
                 self.properties_changed(message, cx)
             }
-            (Some("org.freedesktop.systemd1.Manager"), Some("JobRemoved")) => {
+            Some((b"org.freedesktop.systemd1.Manager", b"JobRemoved")) => {
                 if !self.is_from_manager(&message) {
                     return;
                 }
                 self.job_removed(&message, cx)
             }
-            (Some("org.freedesktop.DBus"), Some("NameOwnerChanged")) => {
+            Some((b"org.freedesktop.DBus", b"NameOwnerChanged")) => {
                 // The bus daemon sets the sender, so nobody else can use this one.
-                if self.direct || message.sender() != Some("org.freedesktop.DBus") {
+                if self.direct || !message.is_from("org.freedesktop.DBus") {
                     return;
                 }
                 self.owner_changed(&message, cx)

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::exit::{Exit, InvocationId};
+use super::name::label;
 use super::states::{State, Streams};
 use crate::error::{Error, Result};
 
@@ -16,6 +17,8 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Tracked {
     name: Box<str>,
+    /// The last element of its object path.
+    label: Box<str>,
     /// How many hold a handle.
     handles: AtomicUsize,
     /// Whether someone wants to know of every change.
@@ -81,8 +84,10 @@ enum Phase {
 
 impl Tracked {
     pub fn new(name: impl Into<Box<str>>) -> Self {
+        let name = name.into();
         Tracked {
-            name: name.into(),
+            label: label(&name).into(),
+            name,
             handles: AtomicUsize::new(1),
             watched: AtomicBool::new(false),
             since: now().into(),
@@ -102,6 +107,10 @@ impl Tracked {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// There is another handle.

@@ -36,7 +36,8 @@ impl Entry {
             // It names the job by which it is known to be of this unit.
             (true, _) => signals::unit_state(message, Reach::All)?,
             (_, true) => signals::unit_state(message, Reach::Running)?,
-            (_, false) => signals::unit_state(message, Reach::States)?,
+            // Whatever it says, the job is not over, and when it is another signal follows: losing it is a change.
+            (_, false) => signals::unit_state(message, Reach::Active)?,
         };
         let first = !self.forget_unread(cx);
         let untold = state.active.is_over();
