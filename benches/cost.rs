@@ -66,6 +66,9 @@ fn run(arguments: &[String]) -> Result<()> {
         println!("cost: not run without --bench; `cargo bench` gives it");
         return Ok(());
     }
+    if flag("--check-instructions") {
+        return instructions::check(flag("--keep"));
+    }
     let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
     let rounds = match std::env::var("SDRUN_BENCH_N") {
@@ -157,13 +160,12 @@ fn instructions(part: &mut Part, _: usize) -> Result<()> {
         part.paragraph("Instructions are not counted here: there is no valgrind.");
         return Ok(());
     }
-    const UNITS: (usize, usize) = (20, 120);
     let mut rows = Vec::new();
     for in_flight in [1, IN_FLIGHT] {
         let mut counted = [const { Vec::new() }; 2];
         for _ in 0..3 {
             for (at, who) in [Who::Sdrun, Who::Floor].into_iter().enumerate() {
-                counted[at].push(instructions::per_unit(who, in_flight, UNITS)?);
+                counted[at].push(instructions::per_unit(who, in_flight)?);
             }
         }
         let [sdrun, floor] = &counted;

@@ -657,6 +657,9 @@ impl Drop for Message<'_> {
 
 /// systemd takes a text with a noncharacter of Unicode for malformed, though D-Bus allows it.
 pub(super) fn refuse_noncharacters(text: &str) -> Result<()> {
+    if text.is_ascii() {
+        return Ok(());
+    }
     let found = text.chars().find(|c| matches!(*c, '\u{fdd0}'..='\u{fdef}') || *c as u32 & 0xfffe == 0xfffe);
     match found {
         None => Ok(()),

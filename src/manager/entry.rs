@@ -263,6 +263,7 @@ impl Entry {
             return Ok(());
         }
         self.forget_service(cx);
+        self.outdo_unread();
         self.service = Kept::Signal(cx.bus.park(message)?);
         Ok(())
     }
@@ -270,6 +271,7 @@ impl Entry {
     /// The same where it was read already.
     pub fn keep_service_state(&mut self, state: ServiceState, cx: &Context<'_, Registry>) {
         self.forget_service(cx);
+        self.outdo_unread();
         // Before the start is accepted it may be an earlier unit of the same name.
         if self.adoption.is_some() || !self.machine.is_unknown() {
             self.tracked.add_processes(state.processes);
@@ -375,8 +377,8 @@ impl Entry {
         if self.doubt.as_ref().is_some_and(|doubt| doubt.journal.is_some()) {
             return Fate::Keep; // it is gone: this is about another one
         }
-        if matches!(event, Event::JobRemoved { .. }) && self.has_untold() {
-            self.read_unread(cx);
+        if matches!(event, Event::JobRemoved { .. }) {
+            self.tell_unread(cx);
         }
         if let (Some(before), Some(state)) = (&self.before, event.state_mut()) {
             before.take_out_of(state, details);

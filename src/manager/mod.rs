@@ -10,6 +10,7 @@ mod entry;
 mod environment;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod hasher;
 mod hindsight;
 mod holding;
 mod job_mode;

@@ -10,6 +10,7 @@ use super::Start;
 use super::awaited::{Awaited, Settled, Told};
 use super::calls::{Method, get_all, is_not_loaded, manager_call, refused, stop_call};
 use super::entry::{Answered, Entry, Fate, Glance, Hold, has_result};
+use super::hasher::Labels;
 use super::jobs::{Admission, Jobs, Places};
 use super::listening::LINGER;
 use super::recovery::Recovery;
@@ -31,7 +32,7 @@ pub(crate) struct Registry {
     ///
     /// There is more than one of a name only while it is used again before all signals of its earlier unit have
     /// come; each finds out by its start job what concerns it.
-    pub(super) units: HashMap<Box<str>, Vec<Entry>>,
+    pub(super) units: HashMap<Box<str>, Vec<Entry>, Labels>,
     /// The units whose last signal was not read whole, in the order of the first of those.
     pub(super) unread: VecDeque<Weak<Tracked>>,
     /// Services that other units trigger, by their label, and by the label of those units the services' labels.
@@ -69,7 +70,7 @@ impl Registry {
         Registry {
             direct,
             jobs,
-            units: HashMap::new(),
+            units: HashMap::default(),
             unread: VecDeque::new(),
             triggered: HashMap::new(),
             triggering: HashMap::new(),
@@ -436,6 +437,9 @@ impl Registry {
                 match entries.as_mut_slice() {
                     entries if entries.iter().any(Entry::wants_details) => {
                         let (state, details) = signals::unit_details(&message)?;
+                        for entry in entries {
+                            entry.forget_unread(cx);
+                        }
                         self.apply(label, &Event::Unit(state), Some(&details), cx);
                     }
                     [entry] => {
@@ -446,13 +450,17 @@ impl Registry {
                                 self.keep_few_unread(tracked, cx);
                                 event
                             }
+                            Glance::Nothing => None,
                         };
                         if let Some(event) = event {
                             self.apply(label, &event, None, cx);
                         }
                     }
-                    _ => {
+                    entries => {
                         let (state, _) = signals::unit_state(&message, Reach::All)?;
+                        for entry in entries {
+                            entry.forget_unread(cx);
+                        }
                         self.apply(label, &Event::Unit(state), None, cx);
                     }
                 }

@@ -1,5 +1,6 @@
 //! What the manager's messages say, as plain data.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::bus::{Container, Message, Took, Value};
@@ -109,6 +110,12 @@ fn pass_unit(name: &[u8], message: &Message<'_>) -> Result<Took> {
 fn read_unit(message: &Message<'_>, reach: Reach, mut rest: Option<&mut Rest>) -> Result<(UnitState, Reach)> {
     let mut active = None;
     let mut reached = Reach::All;
+    // Each counts once, and behind the last of them there is nothing to be read.
+    let seen = Cell::new(0u16);
+    let first = |property: u16| {
+        let before = seen.replace(seen.get() | 1 << property);
+        before & 1 << property == 0
+    };
     let mut state = UnitState {
         active: ActiveState::Changing,
         sub: SubState::Other,
@@ -122,7 +129,7 @@ fn read_unit(message: &Message<'_>, reach: Reach, mut rest: Option<&mut Rest>) -
     };
     message.read_properties(|name| {
         match name {
-            b"ActiveState" => {
+            b"ActiveState" if first(0) => {
                 let text = message.in_variant(c"s", || message.read_str())?;
                 active = Some(ActiveState::parse(text));
                 if let Some(rest) = &mut rest {
@@ -133,7 +140,7 @@ fn read_unit(message: &Message<'_>, reach: Reach, mut rest: Option<&mut Rest>) -
                     return Ok(Took::Enough);
                 }
             }
-            b"SubState" => {
+            b"SubState" if first(1) => {
                 let text = message.in_variant(c"s", || message.read_str())?;
                 state.sub = SubState::parse(text);
                 if let Some(rest) = &mut rest {
@@ -146,13 +153,13 @@ fn read_unit(message: &Message<'_>, reach: Reach, mut rest: Option<&mut Rest>) -
                     return Ok(Took::Enough);
                 }
             }
-            b"Job" => state.job = message.in_variant(c"(uo)", || read_job(message))?,
-            b"ConditionResult" => state.condition = message.read_variant()?,
-            b"InactiveExitTimestamp" => state.left_realtime = message.read_variant()?,
-            b"InactiveExitTimestampMonotonic" => state.left = message.read_variant()?,
-            b"InactiveEnterTimestamp" => state.entered_realtime = message.read_variant()?,
-            b"InactiveEnterTimestampMonotonic" => state.entered = message.read_variant()?,
-            b"InvocationID" => {
+            b"Job" if first(2) => state.job = message.in_variant(c"(uo)", || read_job(message))?,
+            b"ConditionResult" if first(3) => state.condition = message.read_variant()?,
+            b"InactiveExitTimestamp" if first(4) => state.left_realtime = message.read_variant()?,
+            b"InactiveExitTimestampMonotonic" if first(5) => state.left = message.read_variant()?,
+            b"InactiveEnterTimestamp" if first(6) => state.entered_realtime = message.read_variant()?,
+            b"InactiveEnterTimestampMonotonic" if first(7) => state.entered = message.read_variant()?,
+            b"InvocationID" if first(8) => {
                 state.invocation_id =
                     message.in_variant(c"ay", || message.read_bytes()).map(|id| InvocationId::from_bytes(&id))?;
             }
@@ -163,7 +170,8 @@ fn read_unit(message: &Message<'_>, reach: Reach, mut rest: Option<&mut Rest>) -
                 };
             }
         }
-        Ok(Took::Value)
+        let all = seen.get() == (1 << 9) - 1 && rest.is_none();
+        Ok(if all { Took::Enough } else { Took::Value })
     })?;
     state.active = active.ok_or_else(|| Error::message("ActiveState among the properties of a unit"))?;
     Ok((state, reached))

@@ -374,13 +374,15 @@ async fn no_more_is_kept_unread_than_the_end_may_need() {
     fake.service(NAME, "success", 0, 0);
     fake.unit(NAME, running());
     settle(&manager, &fake).await;
+    assert_eq!(kept(&manager), 3, "it may have failed, and nothing was read yet");
+    fake.job_removed(job, NAME, "done");
+    settle(&manager, &fake).await;
     assert_eq!(kept(&manager), 1, "it runs, and may be asked for its ID");
     assert_eq!(unit.invocation_id().unwrap().to_string(), "0102030405060708090a0b0c0d0e0f10");
     assert_eq!(kept(&manager), 0, "it runs, for years perhaps");
     fake.unit(NAME, running());
     settle(&manager, &fake).await;
     assert_eq!(kept(&manager), 0);
-    fake.job_removed(job, NAME, "done");
     fake.ends(NAME, 0);
     soon(unit.wait()).await.unwrap();
     assert_eq!(kept(&manager), 0);
