@@ -17,6 +17,7 @@ mod job_mode;
 mod jobs;
 mod listening;
 mod machine;
+mod narrow;
 #[cfg(test)]
 mod recorder;
 mod recovery;

@@ -165,6 +165,7 @@ impl Registry {
         self.recovery.gap = true;
         self.listening = self.direct;
         self.hears_scopes = false;
+        self.forget_narrow();
         self.manager = None;
         self.look_again = None;
         self.recovery.retry = None;
@@ -216,6 +217,7 @@ impl Registry {
             }),
             // All of these are asked again for each unit, or for each connection.
             Ticket::Listen(_)
+            | Ticket::Narrow(_)
             | Ticket::Process
             | Ticket::Unit(_)
             | Ticket::Service(_)
@@ -318,6 +320,7 @@ impl Registry {
             return Ok(());
         }
         self.listen(cx)?;
+        self.widen(cx)?;
         let scope = self.units.values().flatten().find(|entry| entry.tracked.name().ends_with(".scope"));
         if let Some(scope) = scope.map(|entry| entry.tracked.clone()) {
             self.listen_to(scope.name(), cx)?;
@@ -530,6 +533,7 @@ impl Registry {
         self.forget_orders(error, after);
         self.listening = self.direct;
         self.hears_scopes = false;
+        self.forget_narrow();
         self.manager = None;
         self.look_again = None;
         for mut entry in self.units.drain().flat_map(|(_, entries)| entries) {

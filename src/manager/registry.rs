@@ -13,6 +13,7 @@ use super::entry::{Answered, Entry, Fate, Glance, Hold, has_result};
 use super::hasher::Labels;
 use super::jobs::{Admission, Jobs, Places};
 use super::listening::LINGER;
+use super::narrow::Hearing;
 use super::recovery::Recovery;
 use super::signals::{self, Details, Reach};
 use super::tickets::{Given, Obligation, ReadReply, Released, Ticket};
@@ -48,6 +49,7 @@ pub(crate) struct Registry {
     pub(super) undone: VecDeque<(Given, Obligation)>,
     pub(super) undoing: usize,
     pub(super) listening: bool,
+    pub(super) hearing: Hearing,
     /// Whether, on a bus, the signals of scopes are among what it listens to.
     pub(super) hears_scopes: bool,
     /// Whether the manager has ever answered.
@@ -81,6 +83,7 @@ impl Registry {
             undone: VecDeque::new(),
             undoing: 0,
             listening: direct,
+            hearing: Hearing::default(),
             hears_scopes: false,
             was_there: false,
             watches_process: false,
@@ -424,7 +427,8 @@ impl Registry {
         if self.triggered.contains_key(label) {
             return self.triggered_changed(label, &message, cx);
         }
-        let Some(entries) = self.units.get_mut(label) else { return Ok(()) };
+        let Some(entries) = self.units.get_mut(label) else { return self.overheard(cx) };
+        self.hearing.heard();
         match message.read_str()? {
             "org.freedesktop.systemd1.Service" | "org.freedesktop.systemd1.Scope" => {
                 if let [entry] = entries.as_mut_slice() {
@@ -501,7 +505,7 @@ impl Receiver for Registry {
                 None => return,
             },
         };
-        if !matches!(ticket, Ticket::Listen("AddMatch") | Ticket::Process) {
+        if !matches!(ticket, Ticket::Listen("AddMatch") | Ticket::Narrow(_) | Ticket::Process) {
             self.recovery.answered();
         }
         match ticket {
@@ -511,6 +515,11 @@ impl Receiver for Registry {
                 }
                 _ => {}
             },
+            Ticket::Narrow(round) => {
+                if let Err(error) = self.narrowed(round, reply.is_ok(), cx) {
+                    tracing::debug!(%error, "cannot change the matches");
+                }
+            }
             Ticket::Start(tracked) => {
                 let job = match reply {
                     Ok(message) => signals::job_of_reply(message),
