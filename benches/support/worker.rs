@@ -61,7 +61,7 @@ impl Worker {
     }
 
     fn answer(&self) -> Result<u64> {
-        self.answers.recv_timeout(Duration::from_secs(300)).map_err(|_| "the worker gives no answer")?
+        self.answers.recv_timeout(Duration::from_secs(580)).map_err(|_| "the worker gives no answer")?
     }
 
     fn order(&self, order: Order) -> Result<u64> {
