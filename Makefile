@@ -33,6 +33,7 @@ test:
 	$(CARGO) test --workspace --locked --doc
 	tests/valgrind
 	tests/valgrind --helgrind
+	tests/instructions
 	tests/loom/run
 	# The same sources for the oldest libsystemd: what that lacks is an error, not a link failure.
 	SDRUN_LIBSYSTEMD_VERSION=246 $(CARGO) test --locked --target-dir target/oldest --test machines

@@ -3,7 +3,9 @@
 
 pub mod allocations;
 pub mod batch;
+pub mod flood;
 pub mod floor;
+pub mod instructions;
 pub mod part;
 pub mod plots;
 pub mod stats;
@@ -11,6 +13,7 @@ pub mod streams;
 pub mod timeline;
 pub mod warm;
 pub mod whole;
+pub mod worker;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -154,6 +154,16 @@ impl<'b> Message<'b> {
         self.raw.as_ptr()
     }
 
+    /// The same message, read on from where it is by either.
+    pub fn share(&self) -> Message<'b> {
+        // SAFETY: a live message, of which that makes one more reference; the count is changed on the thread that holds
+        // the bus, which `'b` borrows.
+        let raw = unsafe { sys::sd_bus_message_ref(self.as_raw()) };
+        let raw = NonNull::new(raw).expect("the message");
+        // SAFETY: the reference that was just made, of a message of this bus.
+        unsafe { Self::from_raw(raw) }
+    }
+
     pub(super) fn into_raw(self) -> NonNull<sys::sd_bus_message> {
         std::mem::ManuallyDrop::new(self).raw
     }
@@ -330,14 +340,32 @@ impl<'b> Message<'b> {
         self.header(unsafe { sys::sd_bus_message_get_path(self.as_raw()) })
     }
 
+    #[cfg(any(test, fuzzing))]
     pub fn interface(&self) -> Option<&str> {
         // SAFETY: a live message.
         self.header(unsafe { sys::sd_bus_message_get_interface(self.as_raw()) })
     }
 
+    #[cfg(any(test, fuzzing))]
     pub fn member(&self) -> Option<&str> {
         // SAFETY: a live message.
         self.header(unsafe { sys::sd_bus_message_get_member(self.as_raw()) })
+    }
+
+    /// Its interface and member, of a signal or a method call.
+    pub fn what(&self) -> Option<(&[u8], &[u8])> {
+        // SAFETY: a live message, twice.
+        let (interface, member) = unsafe {
+            (sys::sd_bus_message_get_interface(self.as_raw()), sys::sd_bus_message_get_member(self.as_raw()))
+        };
+        Some((self.header_text(interface)?.to_bytes(), self.header_text(member)?.to_bytes()))
+    }
+
+    /// Whether this is who has sent it.
+    pub fn is_from(&self, sender: &str) -> bool {
+        // SAFETY: a live message.
+        let from = self.header_text(unsafe { sys::sd_bus_message_get_sender(self.as_raw()) });
+        from.is_some_and(|from| from.to_bytes() == sender.as_bytes())
     }
 
     /// Who sent it, as the bus daemon says; `None` where there is no bus daemon.
@@ -355,12 +383,16 @@ impl<'b> Message<'b> {
 
     /// A header field, or a part of one, as text.
     fn header(&self, text: *const c_char) -> Option<&str> {
+        self.header_text(text)?.to_str().ok()
+    }
+
+    fn header_text(&self, text: *const c_char) -> Option<&CStr> {
         if text.is_null() {
             return None;
         }
         // SAFETY: not null, and sd-bus's header fields are NUL-terminated strings that live as long as the
         // message, which `self` borrows; nothing that appends (`&mut self`) can run meanwhile.
-        unsafe { CStr::from_ptr(text) }.to_str().ok()
+        Some(unsafe { CStr::from_ptr(text) })
     }
 
     /// The signature of the whole body.
@@ -394,6 +426,12 @@ impl<'b> Message<'b> {
     }
 
     fn read_text(&self, code: u8) -> Result<Option<&str>> {
+        let text = self.read_c_str(code)?;
+        text.map(|text| text.to_str().map_err(|_| Error::message("text in UTF-8"))).transpose()
+    }
+
+    /// The same, be it UTF-8 or not.
+    fn read_c_str(&self, code: u8) -> Result<Option<&CStr>> {
         let mut text: *const c_char = ptr::null();
         // SAFETY: for 's', 'o' and 'g' a pointer to a string is written.
         if !unsafe { self.read_basic(code, ptr::from_mut(&mut text).cast::<c_void>()) }? {
@@ -401,8 +439,7 @@ impl<'b> Message<'b> {
         }
         // SAFETY: sd-bus gave a NUL-terminated string inside the message's body, which is sealed (or reading
         // would have failed) and so stays unchanged as long as `self` is borrowed.
-        let text = unsafe { CStr::from_ptr(text) };
-        text.to_str().map(Some).map_err(|_| Error::message("text in UTF-8"))
+        Ok(Some(unsafe { CStr::from_ptr(text) }))
     }
 
     /// Reads a file descriptor (`h`), duplicated: the message keeps its own.
@@ -515,7 +552,6 @@ impl<'b> Message<'b> {
     }
 
     /// Starts reading from the first field again.
-    #[cfg(any(test, fuzzing))]
     pub fn rewind(&self) -> Result<()> {
         // SAFETY: a live message; one that is not sealed is refused.
         check("sd_bus_message_rewind", unsafe { sys::sd_bus_message_rewind(self.as_raw(), 1) })?;
@@ -549,15 +585,40 @@ impl<'b> Message<'b> {
         Ok(value)
     }
 
+    /// Passes over a variant that most likely holds this scalar, which takes less than not to know what it holds.
+    pub fn pass<T: Scalar>(&self) -> Result<Took> {
+        self.pass_over(T::CODE, || self.read::<T>().map(drop))
+    }
+
+    /// The same for a string.
+    pub fn pass_str(&self) -> Result<Took> {
+        self.pass_over(b's', || self.read_c_str(b's').map(drop))
+    }
+
+    fn pass_over(&self, code: u8, read: impl FnOnce() -> Result<()>) -> Result<Took> {
+        let contents = [code as c_char, 0];
+        // SAFETY: a live message and a NUL-terminated signature. What is in the variant may be something else, and then
+        // sd-bus has entered nothing.
+        let entered = unsafe {
+            sys::sd_bus_message_enter_container(self.as_raw(), Container::Variant as isize as c_char, contents.as_ptr())
+        };
+        if entered <= 0 {
+            return Ok(Took::Nothing);
+        }
+        read()?;
+        self.exit()?;
+        Ok(Took::Value)
+    }
+
     /// Reads a dictionary of properties (`a{sv}`). `take` is given each name; it reads the variant, or leaves
     /// it alone, or ends the reading, with the message left wherever that was.
-    pub fn read_properties(&self, mut take: impl FnMut(&str) -> Result<Took>) -> Result<()> {
+    pub fn read_properties(&self, mut take: impl FnMut(&[u8]) -> Result<Took>) -> Result<()> {
         if !self.enter(Container::Array, Some(c"{sv}"))? {
             return Err(self.at_end_of(b'a'));
         }
         while self.enter(Container::DictEntry, Some(c"sv"))? {
-            let name = self.read_str()?;
-            match take(name)? {
+            let name = self.read_c_str(b's')?.ok_or_else(|| self.at_end_of(b's'))?;
+            match take(name.to_bytes())? {
                 Took::Value => {}
                 Took::Nothing => self.skip(c"v")?,
                 Took::Enough => return Ok(()),
@@ -574,8 +635,10 @@ impl<'b> Message<'b> {
 
     /// sd-bus's answer to a read: -ENXIO and -EBADMSG say that the message is not what it should be.
     fn typed(&self, result: c_int, expected: impl FnOnce() -> String) -> Result<bool> {
+        if result >= 0 {
+            return Ok(result > 0);
+        }
         match Errno::from_raw(-result) {
-            _ if result >= 0 => Ok(result > 0),
             Errno::ENXIO | Errno::EBADMSG | Errno::EBUSY | Errno::EINVAL => {
                 Err(Error::message(format!("{} in a message of signature {:?}", expected(), self.signature())))
             }
@@ -594,6 +657,9 @@ impl Drop for Message<'_> {
 
 /// systemd takes a text with a noncharacter of Unicode for malformed, though D-Bus allows it.
 pub(super) fn refuse_noncharacters(text: &str) -> Result<()> {
+    if text.is_ascii() {
+        return Ok(());
+    }
     let found = text.chars().find(|c| matches!(*c, '\u{fdd0}'..='\u{fdef}') || *c as u32 & 0xfffe == 0xfffe);
     match found {
         None => Ok(()),

@@ -1,6 +1,7 @@
 //! One outstanding unit: its state machine, and what is done at each turn of it.
 
 mod gap;
+mod unread;
 
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use crate::unit::exit::ServiceState;
 use crate::unit::machine::{Event, Machine, UnitState, Verdict};
 use crate::unit::tracked::Tracked;
 use crate::unit::{Exit, Usage, name};
+pub(super) use unread::Glance;
+use unread::Unread;
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -28,6 +31,8 @@ pub(super) struct Entry {
     questions: (u8, Option<u32>),
     /// The last that was said of the service interface (or that of the scope), unread until the unit's own signal says that it matters.
     service: Kept,
+    /// The last signal of the unit's own interface, where not all of it was read.
+    unread: Option<Unread>,
     places: Places,
     /// Nobody waits for the start any more: it is undone once systemd has accepted it.
     given_up: Option<Obligation>,
@@ -114,6 +119,7 @@ impl Entry {
             machine: Machine::new(restarts),
             questions: (0, None),
             service: Kept::Nothing,
+            unread: None,
             places,
             given_up: None,
             undo: false,
@@ -249,10 +255,6 @@ impl Entry {
         }
     }
 
-    pub fn wants_invocation_id(&self) -> bool {
-        self.tracked.invocation_id().is_none()
-    }
-
     /// Keeps the signal of the service interface in place of the one before it.
     pub fn keep_service(&mut self, message: Message<'_>, cx: &Context<'_, Registry>) -> Result<()> {
         if self.tracked.is_watched() {
@@ -261,6 +263,7 @@ impl Entry {
             return Ok(());
         }
         self.forget_service(cx);
+        self.outdo_unread();
         self.service = Kept::Signal(cx.bus.park(message)?);
         Ok(())
     }
@@ -268,6 +271,7 @@ impl Entry {
     /// The same where it was read already.
     pub fn keep_service_state(&mut self, state: ServiceState, cx: &Context<'_, Registry>) {
         self.forget_service(cx);
+        self.outdo_unread();
         // Before the start is accepted it may be an earlier unit of the same name.
         if self.adoption.is_some() || !self.machine.is_unknown() {
             self.tracked.add_processes(state.processes);
@@ -372,6 +376,9 @@ impl Entry {
     ) -> Fate {
         if self.doubt.as_ref().is_some_and(|doubt| doubt.journal.is_some()) {
             return Fate::Keep; // it is gone: this is about another one
+        }
+        if matches!(event, Event::JobRemoved { .. }) {
+            self.tell_unread(cx);
         }
         if let (Some(before), Some(state)) = (&self.before, event.state_mut()) {
             before.take_out_of(state, details);
@@ -544,6 +551,7 @@ impl Entry {
         cx: &mut Context<'_, Registry>,
     ) -> Option<Box<str>> {
         self.forget_service(cx);
+        self.forget_unread(cx);
         cx.after.give_back(jobs, self.places());
         // Nothing more is heard of the unit.
         self.tracked.close(None, &mut cx.after.wakers);

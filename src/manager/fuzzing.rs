@@ -15,6 +15,7 @@ use super::awaited::Told;
 use super::calls::{MANAGER_PATH, Method};
 use super::jobs::{Jobs, Most, Pace, Places, STARTING};
 use super::registry::Registry;
+use super::signals::Reach;
 use super::{JobMode, Start, signals};
 use crate::bus::raw::{Raw, WELCOME, Wire, connected};
 use crate::bus::{Bus, Link, Message, Value};
@@ -56,8 +57,8 @@ fn read_as_everything(bus: &Bus, message: &Message<'_>) {
             begin();
             is_due(reader(message))
         };
-        read(&|m| signals::unit_state(m, false).map(|state| format!("{state:?}")));
-        let wanted = read(&|m| signals::unit_state(m, true).map(|state| format!("{state:?}")));
+        read(&|m| signals::unit_state(m, Reach::Running).map(|(state, _)| format!("{state:?}")));
+        let wanted = read(&|m| signals::unit_state(m, Reach::All).map(|(state, _)| format!("{state:?}")));
         let details = read(&|m| signals::unit_details(m).map(|(state, _)| format!("{state:?}")));
         // Who reads more of it may find an error there, or what was not to be met; but never another state.
         if let (Some(wanted), Some(details)) = (wanted, details) {

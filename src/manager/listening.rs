@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
 use super::calls::{SYSTEMD, bus_call, manager_call};
+use super::narrow;
 use super::registry::Registry;
 use super::tickets::Ticket;
 use crate::bus::{Context, Message};
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 pub(super) const LINGER: Duration = Duration::from_secs(3);
 
 /// What is matched on a bus while units are outstanding. One rule for all units: per-unit rules do not scale.
-const MATCHES: [&CStr; 4] = [
+pub(super) const MATCHES: [&CStr; 4] = [
     c"type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1',\
       interface='org.freedesktop.systemd1.Manager',member='JobRemoved'",
     c"type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',\
@@ -26,7 +27,8 @@ const MATCHES: [&CStr; 4] = [
 ];
 
 /// What is matched beside it while there are scopes.
-const SCOPES: &CStr = c"type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',\
+pub(super) const SCOPES: &CStr =
+    c"type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',\
       member='PropertiesChanged',arg0='org.freedesktop.systemd1.Scope'";
 
 impl Registry {
@@ -63,6 +65,7 @@ impl Registry {
     /// The same where it is this unit's signals that are to come.
     pub(super) fn listen_to(&mut self, unit: &str, cx: &mut Context<'_, Self>) -> Result<()> {
         self.listen(cx)?;
+        self.widen(cx)?;
         if !self.direct && !self.hears_scopes && unit.ends_with(".scope") {
             self.hears_scopes = true;
             let mut message = bus_call(cx, c"AddMatch")?;
@@ -75,8 +78,10 @@ impl Registry {
     /// Takes back what `listen` did, so that the units of others wake nobody here.
     pub(super) fn stop_listening(&mut self, cx: &mut Context<'_, Self>) -> Result<()> {
         self.listening = false;
+        let broad = self.remove_narrow(cx)?;
         let scopes = std::mem::take(&mut self.hears_scopes).then_some(SCOPES);
-        for rule in MATCHES.into_iter().chain(scopes) {
+        let all = MATCHES.into_iter().enumerate().filter(|(at, _)| broad || !narrow::is_broad(*at));
+        for rule in all.map(|(_, rule)| rule).chain(scopes) {
             let mut message = bus_call(cx, c"RemoveMatch")?;
             message.append_str(rule.to_str().expect("ASCII"))?;
             cx.send_only(message)?;
@@ -89,6 +94,7 @@ impl Registry {
     pub(super) fn deaf(&mut self, error: &Error, cx: &mut Context<'_, Self>) {
         self.listening = false;
         self.hears_scopes = false;
+        self.forget_narrow();
         for (told, places) in self.awaited.drain() {
             cx.after.give_back(&self.jobs, places);
             cx.after.tell(told, Err(error.clone()));
@@ -133,12 +139,12 @@ impl Registry {
 
     /// Whether a signal is the manager's own. On a bus anyone may send us one.
     pub(super) fn is_from_manager(&self, message: &Message<'_>) -> bool {
-        self.direct || (self.manager.is_some() && message.sender() == self.manager.as_deref())
+        self.direct || self.manager.as_deref().is_some_and(|manager| message.is_from(manager))
     }
 
     /// Who answers a call to the manager is the manager: that cannot be forged.
     pub(super) fn note_manager(&mut self, ticket: &Ticket, message: &Message<'_>) {
-        let from_manager = !matches!(ticket, Ticket::Listen("AddMatch") | Ticket::Process);
+        let from_manager = !matches!(ticket, Ticket::Listen("AddMatch") | Ticket::Narrow(_) | Ticket::Process);
         self.was_there |= from_manager;
         if from_manager && !self.direct && message.sender() != self.manager.as_deref() {
             self.manager = message.sender().map(Box::from);

@@ -10,12 +10,14 @@ mod entry;
 mod environment;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod hasher;
 mod hindsight;
 mod holding;
 mod job_mode;
 mod jobs;
 mod listening;
 mod machine;
+mod narrow;
 #[cfg(test)]
 mod recorder;
 mod recovery;
@@ -383,6 +385,12 @@ impl Manager {
     pub(crate) fn unused(&self, tracked: &Arc<Tracked>) {
         // Where the connection is lost there is nothing left to release, and in a gap it is when that is over.
         let _ = self.inner.link.either(|registry, cx| registry.unused(tracked, cx), |_, _| ());
+    }
+
+    /// Reads what the last signal of the unit says that was not wanted before.
+    pub(crate) fn read_unread(&self, tracked: &Arc<Tracked>) {
+        // Before a gap, and when the connection is lost, all that came was read.
+        let _ = self.inner.link.either(|registry, cx| registry.read_unread(tracked, cx), |_, _| ());
     }
 
     /// Nobody wants to know of the runs of a service any more.

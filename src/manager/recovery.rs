@@ -165,6 +165,7 @@ impl Registry {
         self.recovery.gap = true;
         self.listening = self.direct;
         self.hears_scopes = false;
+        self.forget_narrow();
         self.manager = None;
         self.look_again = None;
         self.recovery.retry = None;
@@ -216,6 +217,7 @@ impl Registry {
             }),
             // All of these are asked again for each unit, or for each connection.
             Ticket::Listen(_)
+            | Ticket::Narrow(_)
             | Ticket::Process
             | Ticket::Unit(_)
             | Ticket::Service(_)
@@ -318,6 +320,7 @@ impl Registry {
             return Ok(());
         }
         self.listen(cx)?;
+        self.widen(cx)?;
         let scope = self.units.values().flatten().find(|entry| entry.tracked.name().ends_with(".scope"));
         if let Some(scope) = scope.map(|entry| entry.tracked.clone()) {
             self.listen_to(scope.name(), cx)?;
@@ -325,6 +328,7 @@ impl Registry {
         let triggered = &self.triggered;
         for (label, entries) in &mut self.units {
             for entry in entries.iter_mut() {
+                entry.read_unread(cx);
                 let tracked = entry.tracked.clone();
                 if entry.awaits_usage() {
                     entry.ask_usage_again(destination, cx);
@@ -418,7 +422,7 @@ impl Registry {
                 entry.conclude(Err(Error::UnitExists { name: tracked.name().into(), message }), cx)
             }),
         }
-        self.look_at_triggers(&label(tracked.name()), cx);
+        self.look_at_triggers(tracked.label(), cx);
     }
 
     /// A unit is not loaded any more.
@@ -429,6 +433,7 @@ impl Registry {
         let process = self.recovery.process.as_ref().map(|(process, _)| *process);
         let mut again = false;
         self.with_entry(tracked, cx, |entry, cx| {
+            entry.read_unread(cx);
             let doubt = entry.doubt.get_or_insert_default();
             let (start, heard) = (doubt.start, doubt.heard);
             if entry.is_over() || (entry.tracked.is_released() && !entry.tracked.is_watched()) {
@@ -496,7 +501,7 @@ impl Registry {
             }
             entry.conclude(end, cx)
         });
-        self.look_at_triggers(&label(tracked.name()), cx);
+        self.look_at_triggers(tracked.label(), cx);
     }
 
     /// Whether a job is there still whose end may have been missed.
@@ -513,6 +518,7 @@ impl Registry {
     pub(super) fn fail_all(&mut self, error: &Error, cx: &mut Context<'_, Self>) {
         self.forget_orders(error, cx.after);
         for mut entry in std::mem::take(&mut self.units).into_values().flatten() {
+            entry.read_unread(cx);
             let lost = lost(&entry.tracked, &error.to_string());
             entry.fail(&lost, &mut cx.after.wakers);
             entry.discard(self.destination(), &self.jobs, cx);
@@ -527,6 +533,7 @@ impl Registry {
         self.forget_orders(error, after);
         self.listening = self.direct;
         self.hears_scopes = false;
+        self.forget_narrow();
         self.manager = None;
         self.look_again = None;
         for mut entry in self.units.drain().flat_map(|(_, entries)| entries) {

@@ -3,17 +3,19 @@
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::Start;
 use super::awaited::{Awaited, Settled, Told};
 use super::calls::{Method, get_all, is_not_loaded, manager_call, refused, stop_call};
-use super::entry::{Answered, Entry, Fate, Hold, has_result};
+use super::entry::{Answered, Entry, Fate, Glance, Hold, has_result};
+use super::hasher::Labels;
 use super::jobs::{Admission, Jobs, Places};
 use super::listening::LINGER;
+use super::narrow::Hearing;
 use super::recovery::Recovery;
-use super::signals::{self, Details};
+use super::signals::{self, Details, Reach};
 use super::tickets::{Given, Obligation, ReadReply, Released, Ticket};
 use super::triggers::Triggered;
 use crate::bus::{Container, Context, Message, Outstanding, Receiver, Refusal, Value};
@@ -32,7 +34,9 @@ pub(crate) struct Registry {
     ///
     /// There is more than one of a name only while it is used again before all signals of its earlier unit have
     /// come; each finds out by its start job what concerns it.
-    pub(super) units: HashMap<Box<str>, Vec<Entry>>,
+    pub(super) units: HashMap<Box<str>, Vec<Entry>, Labels>,
+    /// The units whose last signal was not read whole, in the order of the first of those.
+    pub(super) unread: VecDeque<Weak<Tracked>>,
     /// Services that other units trigger, by their label, and by the label of those units the services' labels.
     pub(super) triggered: HashMap<Box<str>, Triggered>,
     pub(super) triggering: HashMap<Box<str>, Box<str>>,
@@ -46,6 +50,7 @@ pub(crate) struct Registry {
     pub(super) undone: VecDeque<(Given, Obligation)>,
     pub(super) undoing: usize,
     pub(super) listening: bool,
+    pub(super) hearing: Hearing,
     /// Whether, on a bus, the signals of scopes are among what it listens to.
     pub(super) hears_scopes: bool,
     /// Whether the manager has ever answered.
@@ -68,7 +73,8 @@ impl Registry {
         Registry {
             direct,
             jobs,
-            units: HashMap::new(),
+            units: HashMap::default(),
+            unread: VecDeque::new(),
             triggered: HashMap::new(),
             triggering: HashMap::new(),
             to_trigger: Vec::new(),
@@ -78,6 +84,7 @@ impl Registry {
             undone: VecDeque::new(),
             undoing: 0,
             listening: direct,
+            hearing: Hearing::default(),
             hears_scopes: false,
             was_there: false,
             watches_process: false,
@@ -122,7 +129,7 @@ impl Registry {
             entry = entry.hold(hold, how.usage);
         }
         // Mostly one: room for four, as `push` would make, is memory that thousands of units would waste.
-        self.units.entry(label(tracked.name()).into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
+        self.units.entry(tracked.label().into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
         Ok(())
     }
 
@@ -257,15 +264,24 @@ impl Registry {
     /// The start is waited for no more: the unit is stopped, now or once systemd has accepted it.
     pub fn give_up(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
         let obligation = self.obligations.clone();
-        self.with_entry(tracked, cx, |entry, _| {
+        self.with_entry(tracked, cx, |entry, cx| {
+            entry.read_unread(cx);
             entry.give_up(obligation);
             entry.when_unused()
         });
     }
 
+    /// Reads what was left unread of the last signal of the unit, if it is there still.
+    pub fn read_unread(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
+        self.with_entry(tracked, cx, |entry, cx| {
+            entry.read_unread(cx);
+            Fate::Keep
+        });
+    }
+
     /// The same while nothing can be sent.
     pub fn give_up_later(&mut self, tracked: &Arc<Tracked>) {
-        let of_it = self.units.get_mut(label(tracked.name()).as_str()).map_or(&mut [][..], Vec::as_mut_slice);
+        let of_it = self.units.get_mut(tracked.label()).map_or(&mut [][..], Vec::as_mut_slice);
         if let Some(entry) = of_it.iter_mut().find(|entry| Arc::ptr_eq(&entry.tracked, tracked)) {
             entry.give_up_later(self.obligations.clone());
         }
@@ -298,13 +314,15 @@ impl Registry {
         self.listen_to(tracked.name(), cx)?;
         ask_to_adopt(tracked, self.destination(), cx)?;
         let entry = Entry::adopted(tracked.clone(), over);
-        self.units.entry(label(tracked.name()).into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
+        self.units.entry(tracked.label().into()).or_insert_with(|| Vec::with_capacity(1)).push(entry);
         Ok(())
     }
 
     /// A stream of the unit's states begins: with the one that it has now.
     pub fn look(&mut self, tracked: &Arc<Tracked>, cx: &mut Context<'_, Self>) {
-        let known = self.units.get(label(tracked.name()).as_str());
+        // A stream of its log begins with the run whose ID that is.
+        self.read_unread(tracked, cx);
+        let known = self.units.get(tracked.label());
         let entry = known.and_then(|all| all.iter().find(|entry| Arc::ptr_eq(&entry.tracked, tracked)));
         let looked = match (entry, tracked.try_ended()) {
             // It is looked at once it is accepted, or is about to be.
@@ -365,15 +383,15 @@ impl Registry {
         cx: &mut Context<'_, Self>,
         act: impl FnOnce(&mut Entry, &mut Context<'_, Self>) -> Fate,
     ) {
-        let label = label(tracked.name());
-        let Some(entries) = self.units.get_mut(label.as_str()) else { return };
+        let label = tracked.label();
+        let Some(entries) = self.units.get_mut(label) else { return };
         let Some(at) = entries.iter().position(|entry| Arc::ptr_eq(&entry.tracked, tracked)) else { return };
         let fate = act(&mut entries[at], cx);
         let undo = entries[at].take_undo();
         if fate == Fate::Remove {
             let entry = entries.swap_remove(at);
             if entries.is_empty() {
-                self.units.remove(label.as_str());
+                self.units.remove(label);
             }
             let keeper = entry.discard(self.destination(), &self.jobs, cx);
             self.let_go_of_all(keeper);
@@ -416,7 +434,8 @@ impl Registry {
         if self.triggered.contains_key(label) {
             return self.triggered_changed(label, &message, cx);
         }
-        let Some(entries) = self.units.get_mut(label) else { return Ok(()) };
+        let Some(entries) = self.units.get_mut(label) else { return self.overheard(cx) };
+        self.hearing.heard();
         match message.read_str()? {
             "org.freedesktop.systemd1.Service" | "org.freedesktop.systemd1.Scope" => {
                 if let [entry] = entries.as_mut_slice() {
@@ -426,13 +445,35 @@ impl Registry {
                 entries.iter_mut().for_each(|entry| entry.keep_service_state(state.clone(), cx));
             }
             "org.freedesktop.systemd1.Unit" => {
-                if entries.iter().any(Entry::wants_details) {
-                    let (state, details) = signals::unit_details(&message)?;
-                    self.apply(label, &Event::Unit(state), Some(&details), cx);
-                } else {
-                    let wanted = entries.iter().any(Entry::wants_invocation_id);
-                    let event = Event::Unit(signals::unit_state(&message, wanted)?);
-                    self.apply(label, &event, None, cx);
+                match entries.as_mut_slice() {
+                    entries if entries.iter().any(Entry::wants_details) => {
+                        let (state, details) = signals::unit_details(&message)?;
+                        for entry in entries {
+                            entry.forget_unread(cx);
+                        }
+                        self.apply(label, &Event::Unit(state), Some(&details), cx);
+                    }
+                    [entry] => {
+                        let event = match entry.glance(&message, cx)? {
+                            Glance::Apply(event) => Some(event),
+                            Glance::Kept(event) => {
+                                let tracked = Arc::downgrade(&entry.tracked);
+                                self.keep_few_unread(tracked, cx);
+                                event
+                            }
+                            Glance::Nothing => None,
+                        };
+                        if let Some(event) = event {
+                            self.apply(label, &event, None, cx);
+                        }
+                    }
+                    entries => {
+                        let (state, _) = signals::unit_state(&message, Reach::All)?;
+                        for entry in entries {
+                            entry.forget_unread(cx);
+                        }
+                        self.apply(label, &Event::Unit(state), None, cx);
+                    }
                 }
                 self.look_at_triggers(label, cx);
             }
@@ -471,7 +512,7 @@ impl Receiver for Registry {
                 None => return,
             },
         };
-        if !matches!(ticket, Ticket::Listen("AddMatch") | Ticket::Process) {
+        if !matches!(ticket, Ticket::Listen("AddMatch") | Ticket::Narrow(_) | Ticket::Process) {
             self.recovery.answered();
         }
         match ticket {
@@ -481,6 +522,11 @@ impl Receiver for Registry {
                 }
                 _ => {}
             },
+            Ticket::Narrow(round) => {
+                if let Err(error) = self.narrowed(round, reply.is_ok(), cx) {
+                    tracing::debug!(%error, "cannot change the matches");
+                }
+            }
             Ticket::Start(tracked) => {
                 let job = match reply {
                     Ok(message) => signals::job_of_reply(message),
@@ -585,7 +631,7 @@ impl Receiver for Registry {
                 match sub {
                     Ok(sub) => {
                         self.apply_to(&tracked, Event::Answer { question, sub }, cx);
-                        self.look_at_triggers(&label(tracked.name()), cx);
+                        self.look_at_triggers(tracked.label(), cx);
                     }
                     Err(error) => {
                         tracked.finish(Err(error), &mut cx.after.wakers);
@@ -597,23 +643,24 @@ impl Receiver for Registry {
     }
 
     fn signal(&mut self, message: Message<'_>, cx: &mut Context<'_, Self>) {
-        tracing::trace!(member = message.member(), path = message.path(), "signal");
-        let handled = match (message.interface(), message.member()) {
-            (Some("org.freedesktop.DBus.Properties"), Some("PropertiesChanged")) => {
+        let text = |member| std::str::from_utf8(member).unwrap_or_default();
+        tracing::trace!(member = message.what().map(|(_, member)| text(member)), path = message.path(), "signal");
+        let handled = match message.what() {
+            Some((b"org.freedesktop.DBus.Properties", b"PropertiesChanged")) => {
                 if !self.is_from_manager(&message) {
                     return;
                 }
                 self.properties_changed(message, cx)
             }
-            (Some("org.freedesktop.systemd1.Manager"), Some("JobRemoved")) => {
+            Some((b"org.freedesktop.systemd1.Manager", b"JobRemoved")) => {
                 if !self.is_from_manager(&message) {
                     return;
                 }
                 self.job_removed(&message, cx)
             }
-            (Some("org.freedesktop.DBus"), Some("NameOwnerChanged")) => {
+            Some((b"org.freedesktop.DBus", b"NameOwnerChanged")) => {
                 // The bus daemon sets the sender, so nobody else can use this one.
-                if self.direct || message.sender() != Some("org.freedesktop.DBus") {
+                if self.direct || !message.is_from("org.freedesktop.DBus") {
                     return;
                 }
                 self.owner_changed(&message, cx)

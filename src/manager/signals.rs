@@ -1,5 +1,6 @@
 //! What the manager's messages say, as plain data.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::bus::{Container, Message, Took, Value};
@@ -9,10 +10,19 @@ use crate::unit::exit::{InvocationId, ServiceState, time};
 use crate::unit::machine::{ActiveState, SubState, UnitState};
 use crate::unit::states::{self, State};
 
-/// The rest of a `PropertiesChanged` of the unit interface, whose name was read. Of a unit that is up and running
-/// no more is read than the two states, but for the invocation ID where that is `wanted`.
-pub(super) fn unit_state(message: &Message<'_>, wanted: bool) -> Result<UnitState> {
-    read_unit(message, wanted, None)
+/// How much is read of what is said of a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// `ActiveState`, which comes first.
+    Active,
+    /// That and `SubState` of one that is up and running, else all.
+    Running,
+    All,
+}
+
+/// The rest of a `PropertiesChanged` of the unit interface, whose name was read, and how far it was read.
+pub(super) fn unit_state(message: &Message<'_>, reach: Reach) -> Result<(UnitState, Reach)> {
+    read_unit(message, reach, None)
 }
 
 /// What few want to know of a unit.
@@ -33,7 +43,7 @@ pub(super) struct Details {
 /// The same, read to the end, or the answer to a `GetAll` of the unit interface.
 pub(super) fn unit_details(message: &Message<'_>) -> Result<(UnitState, Details)> {
     let mut rest = Rest::default();
-    let mut state = read_unit(message, true, Some(&mut rest))?;
+    let (mut state, _) = read_unit(message, Reach::All, Some(&mut rest))?;
     // What was never looked at was not found wanting.
     state.condition |= rest.condition_checked == 0;
     let details = Details {
@@ -66,20 +76,46 @@ struct Rest {
 }
 
 impl Rest {
-    fn take(&mut self, name: &str, message: &Message<'_>) -> Result<Took> {
+    fn take(&mut self, name: &[u8], message: &Message<'_>) -> Result<Took> {
         match name {
-            "StateChangeTimestamp" => self.since = message.read_variant()?,
-            "LoadState" => self.not_found = message.in_variant(c"s", || message.read_str())? == "not-found",
-            "ActiveEnterTimestampMonotonic" => self.activated = message.read_variant()?,
-            "ConditionTimestampMonotonic" => self.condition_checked = message.read_variant()?,
-            _ => return Ok(Took::Nothing),
+            b"StateChangeTimestamp" => self.since = message.read_variant()?,
+            b"LoadState" => self.not_found = message.in_variant(c"s", || message.read_str())? == "not-found",
+            b"ActiveEnterTimestampMonotonic" => self.activated = message.read_variant()?,
+            b"ConditionTimestampMonotonic" => self.condition_checked = message.read_variant()?,
+            _ => return pass_unit(name, message),
         }
         Ok(Took::Value)
     }
 }
 
-fn read_unit(message: &Message<'_>, wanted: bool, mut rest: Option<&mut Rest>) -> Result<UnitState> {
+/// Passes over a property of a unit that is not wanted.
+fn pass_unit(name: &[u8], message: &Message<'_>) -> Result<Took> {
+    match name {
+        b"StateChangeTimestamp"
+        | b"StateChangeTimestampMonotonic"
+        | b"ActiveEnterTimestamp"
+        | b"ActiveEnterTimestampMonotonic"
+        | b"ActiveExitTimestamp"
+        | b"ActiveExitTimestampMonotonic"
+        | b"ConditionTimestamp"
+        | b"ConditionTimestampMonotonic"
+        | b"AssertTimestamp"
+        | b"AssertTimestampMonotonic" => message.pass::<u64>(),
+        b"AssertResult" => message.pass::<bool>(),
+        b"FreezerState" => message.pass_str(),
+        _ => Ok(Took::Nothing),
+    }
+}
+
+fn read_unit(message: &Message<'_>, reach: Reach, mut rest: Option<&mut Rest>) -> Result<(UnitState, Reach)> {
     let mut active = None;
+    let mut reached = Reach::All;
+    // Each counts once, and behind the last of them there is nothing to be read.
+    let seen = Cell::new(0u16);
+    let first = |property: u16| {
+        let before = seen.replace(seen.get() | 1 << property);
+        before & 1 << property == 0
+    };
     let mut state = UnitState {
         active: ActiveState::Changing,
         sub: SubState::Other,
@@ -93,14 +129,18 @@ fn read_unit(message: &Message<'_>, wanted: bool, mut rest: Option<&mut Rest>) -
     };
     message.read_properties(|name| {
         match name {
-            "ActiveState" => {
+            b"ActiveState" if first(0) => {
                 let text = message.in_variant(c"s", || message.read_str())?;
                 active = Some(ActiveState::parse(text));
                 if let Some(rest) = &mut rest {
                     rest.active = shorten(text);
                 }
+                if reach == Reach::Active {
+                    reached = Reach::Active;
+                    return Ok(Took::Enough);
+                }
             }
-            "SubState" => {
+            b"SubState" if first(1) => {
                 let text = message.in_variant(c"s", || message.read_str())?;
                 state.sub = SubState::parse(text);
                 if let Some(rest) = &mut rest {
@@ -108,26 +148,33 @@ fn read_unit(message: &Message<'_>, wanted: bool, mut rest: Option<&mut Rest>) -
                 }
                 // They come in a fixed order, these two first; in another order all would be read.
                 let running = active.is_some_and(|active| !active.is_over()) && state.sub != SubState::Exited;
-                if running && !wanted {
+                if running && reach != Reach::All {
+                    reached = Reach::Running;
                     return Ok(Took::Enough);
                 }
             }
-            "Job" => state.job = message.in_variant(c"(uo)", || read_job(message))?,
-            "ConditionResult" => state.condition = message.read_variant()?,
-            "InactiveExitTimestamp" => state.left_realtime = message.read_variant()?,
-            "InactiveExitTimestampMonotonic" => state.left = message.read_variant()?,
-            "InactiveEnterTimestamp" => state.entered_realtime = message.read_variant()?,
-            "InactiveEnterTimestampMonotonic" => state.entered = message.read_variant()?,
-            "InvocationID" => {
+            b"Job" if first(2) => state.job = message.in_variant(c"(uo)", || read_job(message))?,
+            b"ConditionResult" if first(3) => state.condition = message.read_variant()?,
+            b"InactiveExitTimestamp" if first(4) => state.left_realtime = message.read_variant()?,
+            b"InactiveExitTimestampMonotonic" if first(5) => state.left = message.read_variant()?,
+            b"InactiveEnterTimestamp" if first(6) => state.entered_realtime = message.read_variant()?,
+            b"InactiveEnterTimestampMonotonic" if first(7) => state.entered = message.read_variant()?,
+            b"InvocationID" if first(8) => {
                 state.invocation_id =
                     message.in_variant(c"ay", || message.read_bytes()).map(|id| InvocationId::from_bytes(&id))?;
             }
-            other => return rest.as_mut().map_or(Ok(Took::Nothing), |rest| rest.take(other, message)),
+            other => {
+                return match &mut rest {
+                    Some(rest) => rest.take(other, message),
+                    None => pass_unit(other, message),
+                };
+            }
         }
-        Ok(Took::Value)
+        let all = seen.get() == (1 << 9) - 1 && rest.is_none();
+        Ok(if all { Took::Enough } else { Took::Value })
     })?;
     state.active = active.ok_or_else(|| Error::message("ActiveState among the properties of a unit"))?;
-    Ok(state)
+    Ok((state, reached))
 }
 
 fn read_job(message: &Message<'_>) -> Result<u32> {
@@ -145,15 +192,19 @@ pub(super) fn service_state(message: &Message<'_>) -> Result<ServiceState> {
     Ok(state)
 }
 
-fn take_service(state: &mut ServiceState, name: &str, message: &Message<'_>) -> Result<Took> {
+fn take_service(state: &mut ServiceState, name: &[u8], message: &Message<'_>) -> Result<Took> {
     match name {
-        "Result" => state.result = shorten(message.in_variant(c"s", || message.read_str())?),
-        "ExecMainPID" => state.processes[0] = message.read_variant()?,
-        "ControlPID" => state.processes[1] = message.read_variant()?,
-        "ExecMainCode" => state.code = message.read_variant()?,
-        "ExecMainStatus" => state.status = message.read_variant()?,
-        "ExecMainExitTimestamp" => state.exited_realtime = message.read_variant()?,
-        "ExecMainExitTimestampMonotonic" => state.exited = message.read_variant()?,
+        b"Result" => state.result = shorten(message.in_variant(c"s", || message.read_str())?),
+        b"ExecMainPID" => state.processes[0] = message.read_variant()?,
+        b"ControlPID" => state.processes[1] = message.read_variant()?,
+        b"ExecMainCode" => state.code = message.read_variant()?,
+        b"ExecMainStatus" => state.status = message.read_variant()?,
+        b"ExecMainExitTimestamp" => state.exited_realtime = message.read_variant()?,
+        b"ExecMainExitTimestampMonotonic" => state.exited = message.read_variant()?,
+        b"MainPID" | b"UID" | b"GID" | b"NRestarts" => return message.pass::<u32>(),
+        b"StatusErrno" => return message.pass::<i32>(),
+        b"StatusText" | b"ReloadResult" | b"CleanResult" => return message.pass_str(),
+        b"ExecMainStartTimestamp" | b"ExecMainStartTimestampMonotonic" => return message.pass::<u64>(),
         _ => return Ok(Took::Nothing),
     }
     Ok(Took::Value)
@@ -165,8 +216,8 @@ pub(super) fn service_details(message: &Message<'_>) -> Result<(ServiceState, bo
     let mut restarts = false;
     message.read_properties(|name| {
         match name {
-            "Restart" => restarts |= message.in_variant(c"s", || message.read_str())? != "no",
-            "RestartForceExitStatus" => {
+            b"Restart" => restarts |= message.in_variant(c"s", || message.read_str())? != "no",
+            b"RestartForceExitStatus" => {
                 message.enter(Container::Variant, None)?;
                 restarts |= !Value::read_from(message)?.is_none_or(|value| is_empty(&value));
                 message.exit()?;
@@ -196,20 +247,20 @@ pub(super) fn usage(message: &Message<'_>) -> Result<Usage> {
         let into = match name {
             // It is as new as that a manager keeps what the cgroup last said of I/O (257). One that does not still knows
             // what someone asked for while the unit ran, and would give that for the whole.
-            "ManagedOOMMemoryPressureDurationUSec" => {
+            b"ManagedOOMMemoryPressureDurationUSec" => {
                 keeps_io = true;
                 return Ok(Took::Nothing);
             }
-            "CPUUsageNSec" => {
+            b"CPUUsageNSec" => {
                 usage.cpu = counted(message.read_variant()?).map(Duration::from_nanos);
                 return Ok(Took::Value);
             }
-            "MemoryPeak" => &mut usage.memory_peak,
-            "MemorySwapPeak" => &mut usage.memory_swap_peak,
-            "IOReadBytes" => &mut usage.io_read,
-            "IOWriteBytes" => &mut usage.io_written,
-            "IPIngressBytes" => &mut usage.ip_received,
-            "IPEgressBytes" => &mut usage.ip_sent,
+            b"MemoryPeak" => &mut usage.memory_peak,
+            b"MemorySwapPeak" => &mut usage.memory_swap_peak,
+            b"IOReadBytes" => &mut usage.io_read,
+            b"IOWriteBytes" => &mut usage.io_written,
+            b"IPIngressBytes" => &mut usage.ip_received,
+            b"IPEgressBytes" => &mut usage.ip_sent,
             _ => return Ok(Took::Nothing),
         };
         *into = counted(message.read_variant()?);

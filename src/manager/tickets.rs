@@ -16,6 +16,8 @@ use crate::unit::tracked::Tracked;
 pub(crate) enum Ticket {
     /// `Subscribe` or an `AddMatch`.
     Listen(&'static str),
+    /// An `AddMatch` for one unit alone, and of which round that was.
+    Narrow(u32),
     /// `StartTransientUnit`.
     Start(Arc<Tracked>),
     /// The `SubState` of a unit that may be about to restart.

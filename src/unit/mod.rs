@@ -194,7 +194,11 @@ impl Unit {
     /// The ID of this run of the unit (`InvocationID`, `$INVOCATION_ID` in its processes): `None` until systemd's
     /// first signal about it has come. [`Exit`] has it too.
     pub fn invocation_id(&self) -> Option<InvocationId> {
-        self.tracked.invocation_id()
+        let known = self.tracked.invocation_id();
+        if let (None, false, Some(manager)) = (known, self.tracked.is_over(), self.manager.get()) {
+            manager.read_unread(&self.tracked);
+        }
+        known.or_else(|| self.tracked.invocation_id())
     }
 
     /// Waits until the unit has ended: it is inactive or failed, its start job is gone and it is not about to be

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::exit::{Exit, InvocationId};
+use super::name::label;
 use super::process::Process;
 use super::states::{State, Streams};
 use crate::error::{Error, Result};
@@ -15,6 +16,8 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Tracked {
     name: Box<str>,
+    /// The last element of its object path.
+    label: Box<str>,
     /// How many hold a handle.
     handles: AtomicUsize,
     /// Whether someone wants to know of every change.
@@ -82,8 +85,10 @@ enum Phase {
 
 impl Tracked {
     pub fn new(name: impl Into<Box<str>>) -> Self {
+        let name = name.into();
         Tracked {
-            name: name.into(),
+            label: label(&name).into(),
+            name,
             handles: AtomicUsize::new(1),
             watched: AtomicBool::new(false),
             since: now().into(),
@@ -113,6 +118,10 @@ impl Tracked {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// There is another handle.
@@ -272,6 +281,11 @@ impl Tracked {
             Phase::Over(end) => Some(Result::clone(end)),
             Phase::Starting | Phase::Started => None,
         }
+    }
+
+    /// Whether it has ended, or what became of it cannot be told.
+    pub fn is_over(&self) -> bool {
+        matches!(self.lock().phase, Phase::Over(_))
     }
 
     /// Whether it was started, and has not ended.

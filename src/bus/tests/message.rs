@@ -233,7 +233,7 @@ fn containers_arrive_as_they_were_nested() {
             m.exit()?;
             let mut seen = Vec::new();
             m.read_properties(|name| {
-                seen.push((name.to_owned(), m.read_variant::<u64>()?));
+                seen.push((String::from_utf8(name.to_vec()).unwrap(), m.read_variant::<u64>()?));
                 Ok(Took::Value)
             })?;
             assert_eq!(seen, [("x".to_owned(), 1), ("y".to_owned(), 2)]);
@@ -304,8 +304,8 @@ fn properties_are_taken_left_alone_or_enough() {
     let mut names = Vec::new();
     message
         .read_properties(|name| {
-            names.push(name.to_owned());
-            Ok(if name == "b" { Took::Enough } else { Took::Nothing })
+            names.push(String::from_utf8(name.to_vec()).unwrap());
+            Ok(if name == b"b" { Took::Enough } else { Took::Nothing })
         })
         .unwrap();
     assert_eq!(names, ["a", "b"]);

@@ -35,6 +35,7 @@ impl Entry {
 
     /// The connection is about to go, with all that is parked on it and with the references that it has.
     pub fn interrupted(&mut self, jobs: &Arc<Jobs>, cx: &mut Context<'_, Registry>) -> Fate {
+        self.read_unread(cx);
         if let Kept::Signal(parked) = std::mem::take(&mut self.service) {
             let read = cx.bus.unpark(parked).and_then(|message| signals::service_state(&message).ok());
             if let Some(state) = read {

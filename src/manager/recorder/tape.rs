@@ -176,7 +176,7 @@ impl Tape {
         };
         message.rewind()?;
         message.skip(c"s")?;
-        let read = signals::unit_state(message, true)?;
+        let (read, _) = signals::unit_state(message, signals::Reach::All)?;
         assert_eq!(read.active, ActiveState::parse(&line.active));
         assert_eq!(read.sub, SubState::parse(&line.sub));
         assert_eq!((read.job, read.condition), (job, line.condition));
@@ -228,13 +228,11 @@ impl Dictionary {
         ];
         let mut values = Vec::new();
         message.read_properties(|name| {
-            if !WANTED.contains(&name) {
-                return Ok(Took::Nothing);
-            }
+            let Some(name) = WANTED.iter().find(|wanted| wanted.as_bytes() == name) else { return Ok(Took::Nothing) };
             message.enter(Container::Variant, None)?;
             let value = Value::read_from(message)?.ok_or_else(|| Error::message("a value"))?;
             message.exit()?;
-            values.push((name.to_owned(), value));
+            values.push(((*name).to_owned(), value));
             Ok(Took::Value)
         })?;
         Ok(Dictionary(values))

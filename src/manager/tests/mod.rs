@@ -10,6 +10,7 @@ mod hostile;
 mod linger;
 mod listening;
 mod loss;
+mod narrow;
 mod questions;
 mod signals;
 mod start;

@@ -370,12 +370,19 @@ async fn no_more_is_kept_unread_than_the_end_may_need() {
     fake.service(NAME, "success", 0, 0);
     fake.unit(NAME, before(job));
     settle(&manager, &fake).await;
-    assert_eq!(kept(&manager), 1, "it may fail any moment");
+    assert_eq!(kept(&manager), 2, "it may fail any moment");
     fake.service(NAME, "success", 0, 0);
     fake.unit(NAME, running());
     settle(&manager, &fake).await;
-    assert_eq!(kept(&manager), 0, "it runs, for years perhaps");
+    assert_eq!(kept(&manager), 3, "it may have failed, and nothing was read yet");
     fake.job_removed(job, NAME, "done");
+    settle(&manager, &fake).await;
+    assert_eq!(kept(&manager), 1, "it runs, and may be asked for its ID");
+    assert_eq!(unit.invocation_id().unwrap().to_string(), "0102030405060708090a0b0c0d0e0f10");
+    assert_eq!(kept(&manager), 0, "it runs, for years perhaps");
+    fake.unit(NAME, running());
+    settle(&manager, &fake).await;
+    assert_eq!(kept(&manager), 0);
     fake.ends(NAME, 0);
     soon(unit.wait()).await.unwrap();
     assert_eq!(kept(&manager), 0);
@@ -392,6 +399,28 @@ async fn no_more_is_kept_unread_than_the_end_may_need() {
     fake.peer.refuse(&call, c"an.Error", c"");
     starting.unit().await.unwrap_err();
     assert_eq!(kept(&manager), 0);
+}
+
+#[tokio::test]
+async fn little_is_kept_unread_of_many_units() {
+    let (manager, fake) = manager(true).await;
+    let mut units = Vec::new();
+    for number in 0..100 {
+        let name = format!("u{number}.service");
+        let (unit, job) = started(&manager, &fake, &name).await;
+        fake.unit(&name, before(job));
+        fake.unit(&name, running());
+        fake.job_removed(job, &name, "done");
+        units.push(unit);
+    }
+    settle(&manager, &fake).await;
+    assert_eq!(kept(&manager), 64);
+    assert!(units.iter().all(|unit| unit.invocation_id().is_some()));
+    assert_eq!(kept(&manager), 0);
+    for unit in &units {
+        fake.ends(unit.name(), 0);
+        assert!(soon(unit.wait()).await.unwrap().success());
+    }
 }
 
 #[tokio::test]
