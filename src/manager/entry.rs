@@ -64,6 +64,13 @@ struct Held {
     exit: Option<Exit>,
 }
 
+/// A slice that need not keep its unit any more, and whose end is told when systemd knows that.
+#[derive(Debug)]
+pub(super) struct Freed {
+    pub keeper: Box<str>,
+    pub tracked: Option<Arc<Tracked>>,
+}
+
 /// How a unit is kept loaded.
 #[derive(Debug)]
 pub(super) enum Hold {
@@ -189,13 +196,13 @@ impl Entry {
         self.tracked.finish(Err(error.clone()), wakers);
     }
 
-    /// What the unit used, if it could be read; the slice that need not keep it any more.
+    /// What the unit used, if it could be read; what need not be kept any more.
     pub fn used(
         &mut self,
         usage: Option<Usage>,
         jobs: &Arc<Jobs>,
         cx: &mut Context<'_, Registry>,
-    ) -> (Fate, Option<Box<str>>) {
+    ) -> (Fate, Option<Freed>) {
         let Some(Held { hold, exit: Some(mut exit), .. }) = self.held.take().map(|held| *held) else {
             return (Fate::Keep, None);
         };
@@ -207,7 +214,7 @@ impl Entry {
                 cx.after.give_back(jobs, places);
                 None
             }
-            Hold::Keeper(keeper) => Some(keeper),
+            Hold::Keeper(keeper) => Some(Freed { keeper, tracked: Some(self.tracked.clone()) }),
         };
         (self.when_over(cx), keeper)
     }
@@ -549,7 +556,7 @@ impl Entry {
         destination: Option<&CStr>,
         jobs: &Arc<Jobs>,
         cx: &mut Context<'_, Registry>,
-    ) -> Option<Box<str>> {
+    ) -> Option<Freed> {
         self.forget_service(cx);
         self.forget_unread(cx);
         cx.after.give_back(jobs, self.places());
@@ -562,7 +569,7 @@ impl Entry {
                 None
             }
             Held { hold: Hold::Reference(_), .. } => None,
-            Held { hold: Hold::Keeper(keeper), .. } => Some(keeper),
+            Held { hold: Hold::Keeper(keeper), .. } => Some(Freed { keeper, tracked: Some(self.tracked) }),
         }
     }
 }

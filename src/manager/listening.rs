@@ -104,6 +104,7 @@ impl Registry {
         let undone: Vec<_> = self.undone.drain(..).map(|(given, _)| given.unit).collect();
         self.stop_unheard(&undone, cx);
         self.forget_triggered(error, &mut cx.after.wakers);
+        self.tell_all(&mut cx.after.wakers);
         let mut keepers = Vec::new();
         for (keeper, places) in self.keepers.drain(..) {
             cx.after.give_back(&self.jobs, places);
@@ -116,7 +117,8 @@ impl Registry {
                     entry.give_up_unheard(self.obligations.clone());
                     self.units.entry(label.clone()).or_default().push(entry);
                 } else {
-                    keepers.extend(entry.discard(self.destination(), &self.jobs, cx));
+                    let freed = entry.discard(self.destination(), &self.jobs, cx);
+                    keepers.extend(freed.map(|freed| freed.keeper));
                 }
             }
         }

@@ -163,6 +163,7 @@ impl Registry {
         cx: &mut Context<'_, Self>,
     ) {
         self.recovery.gap = true;
+        self.tell_all(&mut cx.after.wakers);
         self.listening = self.direct;
         self.hears_scopes = false;
         self.forget_narrow();
@@ -545,6 +546,7 @@ impl Registry {
 
     /// What was to be done, or to be looked up again, is not: whoever waits for that is told.
     fn forget_orders(&mut self, error: &Error, after: &mut Released) {
+        self.tell_all(&mut after.wakers);
         self.recovery.retry = None;
         self.recovery.since = None;
         self.recovery.to_undo.clear();

@@ -4,12 +4,13 @@ use std::collections::{HashMap, VecDeque};
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use super::Start;
 use super::awaited::{Awaited, Settled, Told};
 use super::calls::{Method, get_all, is_not_loaded, manager_call, refused, stop_call};
-use super::entry::{Answered, Entry, Fate, Glance, Hold, has_result};
+use super::entry::{Answered, Entry, Fate, Freed, Glance, Hold, has_result};
 use super::hasher::Labels;
 use super::jobs::{Admission, Jobs, Places};
 use super::listening::LINGER;
@@ -24,6 +25,9 @@ use crate::unit::State;
 use crate::unit::machine::{Event, JobResult, SubState};
 use crate::unit::name::{self, UNIT_PATH, label};
 use crate::unit::tracked::Tracked;
+
+/// For how long an end is not told until its slice is known to be stopped.
+const WITHHELD: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -45,6 +49,9 @@ pub(crate) struct Registry {
     pub(super) awaited: Awaited,
     /// Slices of ours that need not keep a unit any more, and how many are being stopped.
     pub(super) keepers: VecDeque<(Box<str>, Places)>,
+    /// Units that have ended, by the slices that keep them, and when they are told of that at the latest.
+    withheld: HashMap<Box<str>, Arc<Tracked>>,
+    tell_by: Option<Instant>,
     pub(super) stopping: usize,
     /// The same of units whose start was given up.
     pub(super) undone: VecDeque<(Given, Obligation)>,
@@ -80,6 +87,8 @@ impl Registry {
             to_trigger: Vec::new(),
             awaited: Awaited::default(),
             keepers: VecDeque::new(),
+            withheld: HashMap::new(),
+            tell_by: None,
             stopping: 0,
             undone: VecDeque::new(),
             undoing: 0,
@@ -172,12 +181,19 @@ impl Registry {
 
     /// A slice need not keep a unit any more.
     pub fn let_go(&mut self, keeper: Box<str>, cx: &mut Context<'_, Self>) {
-        self.let_go_of_all([keeper]);
+        self.let_go_of_all([Freed { keeper, tracked: None }]);
         self.stop_keepers(cx);
     }
 
-    fn let_go_of_all(&mut self, keepers: impl IntoIterator<Item = Box<str>>) {
-        for keeper in keepers {
+    /// A program that ends with its last unit leaves no slice: the unit's end is told when systemd has taken the call, for a
+    /// bus does not say of whom it is who has gone.
+    fn let_go_of_all(&mut self, freed: impl IntoIterator<Item = Freed>) {
+        for Freed { keeper, tracked } in freed {
+            if let Some(tracked) = tracked.filter(|_| !self.recovery.gap) {
+                tracked.withhold();
+                self.withheld.insert(keeper.clone(), tracked);
+                self.tell_by.get_or_insert_with(|| Instant::now() + WITHHELD);
+            }
             let places = self.jobs.keeper_to_stop();
             self.keepers.push_back((keeper, places));
         }
@@ -192,9 +208,23 @@ impl Registry {
                 Err(error) => {
                     tracing::warn!(unit = &*keeper, %error, "cannot stop the slice");
                     cx.after.give_back(&self.jobs, places);
+                    self.tell(&keeper, cx);
                 }
             }
         }
+    }
+
+    /// Tells the end of the unit that this slice has kept.
+    fn tell(&mut self, keeper: &str, cx: &mut Context<'_, Self>) {
+        if let Some(tracked) = self.withheld.remove(keeper) {
+            tracked.tell(&mut cx.after.wakers);
+        }
+    }
+
+    /// Tells every end that is known.
+    pub(super) fn tell_all(&mut self, wakers: &mut Vec<Waker>) {
+        self.tell_by = None;
+        self.withheld.drain().for_each(|(_, tracked)| tracked.tell(wakers));
     }
 
     /// The unit is to be stopped, since its start was given up. Nobody waits for that, but each of these jobs counts
@@ -289,7 +319,7 @@ impl Registry {
 
     /// A slice need not keep a unit any more, which it can be told later.
     pub fn let_go_later(&mut self, keeper: Box<str>) {
-        self.let_go_of_all([keeper]);
+        self.let_go_of_all([Freed { keeper, tracked: None }]);
     }
 
     /// The handle or a stream is gone: a unit that nobody wants to know of is followed only until its start job is over.
@@ -565,6 +595,7 @@ impl Receiver for Registry {
                 if let Err(error) = &job {
                     tracing::debug!(unit = &*unit, %error, "stop refused");
                 }
+                self.tell(&unit, cx);
                 let settled = self.awaited.answered(&id, job);
                 self.settle(settled, cx);
                 drop(given_up);
@@ -694,12 +725,15 @@ impl Receiver for Registry {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        [self.look_again, self.recovery.retry].into_iter().flatten().min()
+        [self.look_again, self.recovery.retry, self.tell_by].into_iter().flatten().min()
     }
 
     fn timer(&mut self, now: Instant, cx: &mut Context<'_, Self>) {
         if self.recovery.retry.is_some_and(|retry| retry <= now) {
             self.ask_all(cx);
+        }
+        if self.tell_by.is_some_and(|at| at <= now) {
+            self.tell_all(&mut cx.after.wakers);
         }
         if self.look_again.is_none_or(|at| at > now) {
             return;

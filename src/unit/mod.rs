@@ -233,7 +233,7 @@ impl Unit {
     ///
     /// As [`wait`](Unit::wait).
     pub fn try_wait(&self) -> Result<Option<Exit>> {
-        self.tracked.try_ended().map(|end| self.judge(end)).transpose()
+        self.tracked.try_told().map(|end| self.judge(end)).transpose()
     }
 }
 

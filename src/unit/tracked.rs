@@ -52,6 +52,8 @@ struct Progress {
     activated: bool,
     /// The start was never sent, and can be sent again.
     unsent: bool,
+    /// The end is known, and is not to be told yet.
+    withheld: bool,
     waiting: Vec<Waiting>,
     next: u32,
     /// Rare, so elsewhere.
@@ -100,6 +102,7 @@ impl Tracked {
                 processes: Vec::new(),
                 activated: false,
                 unsent: false,
+                withheld: false,
                 waiting: Vec::new(),
                 next: 0,
                 streams: None,
@@ -223,7 +226,19 @@ impl Tracked {
         }
     }
 
-    /// The same for whoever holds no lock, and so may wake at once.
+    /// Whoever waits for the end does so a little longer.
+    pub fn withhold(&self) {
+        self.lock().withheld = true;
+    }
+
+    /// That is over.
+    pub fn tell(&self, wakers: &mut Vec<Waker>) {
+        let mut progress = self.lock();
+        progress.withheld = false;
+        progress.wake(Milestone::Ended, wakers);
+    }
+
+    /// As `finish`, for whoever holds no lock, and so may wake at once.
     pub fn fail(&self, error: Error) {
         let mut wakers = Vec::new();
         self.finish(Err(error), &mut wakers);
@@ -270,12 +285,19 @@ impl Tracked {
     pub async fn ended(&self) -> Result<Exit> {
         self.until(Milestone::Ended, |progress| match &progress.phase {
             Phase::Starting | Phase::Started => None,
+            Phase::Over(_) if progress.withheld => None,
             Phase::Over(end) => Some(Result::clone(end)),
         })
         .await
     }
 
-    /// Whether there is an end to be had without waiting.
+    /// The end, if whoever waits for it has it.
+    pub fn try_told(&self) -> Option<Result<Exit>> {
+        let withheld = self.lock().withheld;
+        self.try_ended().filter(|_| !withheld)
+    }
+
+    /// The end, as far as it is known.
     pub fn try_ended(&self) -> Option<Result<Exit>> {
         match &self.lock().phase {
             Phase::Over(end) => Some(Result::clone(end)),

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use sdrun::{Command, Transport};
+
 use crate::bus::known_after_a_gap;
 use crate::crowd::{Crowd, KINDS, Kind, all_exits};
 use crate::faults::{bus_is_back, reexec, reload, restart_bus};
 use crate::relay::{Relay, relays};
-use crate::support::soon;
-use crate::{FAULTS, number};
+use crate::support::{DEADLINE, soon, systemctl};
+use crate::{FAULTS, number, roomy};
 
 #[tokio::test]
 async fn ended_before_inside_and_after_a_gap() {
@@ -177,4 +179,34 @@ async fn gaps_leave_nothing_behind() {
 
 fn own_sockets() -> usize {
     crate::support::list_descriptors().iter().filter(|descriptor| descriptor.contains("socket:")).count()
+}
+
+/// A program that ends with its last units leaves none of the slices of durable units, although those are stopped some at a
+/// time.
+#[test]
+fn a_runtime_that_ends_leaves_no_slices() {
+    for (transport, units) in [(Transport::Private, 100), (Transport::Bus, 1), (Transport::Bus, 20)] {
+        let name = |number: usize| format!("sdrun-ended-{}-{number}.service", std::process::id());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let manager = roomy().transport(transport).connect().await.unwrap();
+            let exits = (0..units).map(async |number| {
+                let mut command = Command::new("/bin/true");
+                let unit = command.name(name(number)).collect(true).durable(true).start(&manager).await.unwrap();
+                unit.wait().await.unwrap()
+            });
+            for exit in soon("the exits", futures::future::join_all(exits)).await {
+                assert!(exit.success(), "{exit}");
+            }
+        });
+        drop(runtime);
+        let left = || {
+            let slices = systemctl(&["list-units", "--plain", "--no-legend", "sdrunkeep*"]);
+            (0..units).filter(|number| slices.contains(&format!(" Keeps {} ", name(*number)))).count()
+        };
+        let deadline = std::time::Instant::now() + DEADLINE;
+        while left() > 0 {
+            assert!(std::time::Instant::now() < deadline, "{transport:?}: {} slices of {units} are left", left());
+        }
+    }
 }

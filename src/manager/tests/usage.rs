@@ -107,6 +107,12 @@ async fn the_reading_may_fail() {
                 assert_eq!(unref.read_str().unwrap(), NAME);
             }
             answer(&fake, &call);
+            if let Some(keeper) = keeper {
+                settle(&manager, &fake).await;
+                assert!(unit.try_wait().unwrap().is_none(), "and for the slice to be let go of");
+                assert!(unit.wait().now_or_never().is_none());
+                keeper_goes(&manager, &fake, &keeper).await;
+            }
             let exit = soon(unit.wait()).await.unwrap();
             assert_eq!(exit.code(), Some(7));
             assert_eq!(
@@ -117,13 +123,31 @@ async fn the_reading_may_fail() {
                     _ => None,
                 }
             );
-            if let Some(keeper) = keeper {
-                keeper_goes(&manager, &fake, &keeper).await;
-            }
             settle(&manager, &fake).await;
             assert!(fake.peer.poll().is_none());
             assert_eq!((places(&manager), kept(&manager)), (ALL, 0));
         }
+    }
+}
+
+/// The slice is to be stopped, and that is refused, or never answered.
+#[tokio::test]
+async fn the_end_does_not_wait_for_the_slice_for_long() {
+    for refused in [true, false] {
+        let (manager, fake) = manager(true).await;
+        let (unit, _keeper) = started(&manager, &fake, true).await;
+        fake.ends(NAME, 7);
+        settle(&manager, &fake).await;
+        let call = fake.asked_all(NAME, "Service");
+        fake.give_all(&call, &[]);
+        settle(&manager, &fake).await;
+        let call = fake.expect("StopUnit");
+        if refused {
+            fake.peer.refuse(&call, c"org.freedesktop.systemd1.NoSuchUnit", c"");
+        }
+        assert_eq!(soon(unit.wait()).await.unwrap().code(), Some(7));
+        // It was told, and not only known.
+        assert_eq!(unit.try_wait().unwrap().unwrap().code(), Some(7));
     }
 }
 
