@@ -43,15 +43,15 @@
 //! - has the settings of unit files: limits of memory, CPU and I/O, sandboxing, another user, credentials, conditions,
 //!   commands before and after it, restarts, a watchdog;
 //! - has a name, under which everyone finds it (`systemctl status`, `journalctl -u`), and a log;
-//! - starts from what its manager has, not from what its caller happens to have: no environment, working directory, umask,
-//!   limits or descriptors are inherited but those that are passed;
+//! - starts from what its manager has, not from what its caller happens to have: no environment, working directory,
+//!   umask, limits or descriptors are inherited but those that are passed;
 //! - outlives its caller, unless that says otherwise ([`Command::kill_on_drop`]), and can be found again;
 //! - may be run by another manager: a user's, a container's, that of another host.
 //!
-//! A child process is the better choice for a command that takes a millisecond and is run all the time (a unit is started by several
-//! processes that talk to each other, and systemd works on one start after the other), where systemd does not run, where the caller may
-//! not start units, and for a program that is to have what this process has. In between there is the [scope](#scopes): a child
-//! process that is in a unit.
+//! A child process is the better choice for a command that takes a millisecond and is run all the time (a unit is
+//! started by several processes that talk to each other, and systemd works on one start after the other), where systemd
+//! does not run, where the caller may not start units, and for a program that is to have what this process has. In
+//! between there is the [scope](#scopes): a child process that is in a unit.
 //!
 //! | to be done | the call |
 //! |---|---|
@@ -75,8 +75,8 @@
 //! | a user's | that user, and root ([`Manager::user_machine`] with `USER@.host`) | are that user's; some settings need more rights. They end with the manager, which goes with the user's last session unless the user lingers (`loginctl enable-linger`) |
 //! | a container's, another host's | who may get there | see the files there: a program is looked for there, and to another host no descriptors can be passed |
 //!
-//! A [`Manager`] is cheap to clone and made once: all units share its connection. It is usable from any task and thread, and
-//! driven by the runtime that it was made on.
+//! A [`Manager`] is cheap to clone and made once: all units share its connection. It is usable from any task and
+//! thread, and driven by the runtime that it was made on.
 //!
 //! # When a unit has ended
 //!
@@ -87,8 +87,8 @@
 //! required unit failed or the job was cancelled, is told apart from a success: see [`Outcome`].
 //!
 //! So a program that fails is no [`Error`]. [`Exit::check`] makes one of an exit that is none as it should be, and
-//! [`Command::raise_on_fail`] has every wait do that. Errors of their own are input that makes no sense (before anything is
-//! sent), what systemd refuses, and a connection that was lost.
+//! [`Command::raise_on_fail`] has every wait do that. Errors of their own are input that makes no sense (before
+//! anything is sent), what systemd refuses, and a connection that was lost.
 //!
 //! # Started, active, ended
 //!
@@ -123,10 +123,10 @@
 //! # Limits and sandboxing
 //!
 //! What people use most has a call with a type: [`Command::memory_max`], [`cpu_quota`](Command::cpu_quota),
-//! [`protect_system`](Command::protect_system), [`dynamic_user`](Command::dynamic_user),
-//! [`restart`](Command::restart) and so on. [`Command::property`] takes everything that `systemd-run --property=` does, as
-//! text, and says what is wrong with it; [`Command::extra`] takes a D-Bus property as it is. [`Properties`] is the same for
-//! other units, and [`Unit::set`] changes limits while a unit runs.
+//! [`protect_system`](Command::protect_system), [`dynamic_user`](Command::dynamic_user), [`restart`](Command::restart)
+//! and so on. [`Command::property`] takes everything that `systemd-run --property=` does, as text, and says what is
+//! wrong with it; [`Command::extra`] takes a D-Bus property as it is. [`Properties`] is the same for other units, and
+//! [`Unit::set`] changes limits while a unit runs.
 //!
 //! ```no_run
 //! # async fn example() -> sdrun::Result<()> {
@@ -140,8 +140,9 @@
 //!
 //! # Logs
 //!
-//! [`Unit::logs`] is a stream of what a unit writes to the journal, from its start to its end, with nothing left out:
-//! the message of each [`Entry`], its [`Priority`], its time and all its fields.
+//! [`Unit::logs`] is a stream of what the journal has of a unit, from its start to its end: the message of each
+//! [`Entry`], its [`Priority`], its time and all its fields. When the unit has ended, all that it had written is waited
+//! for.
 //!
 //! # Scopes
 //!
@@ -170,9 +171,11 @@
 //!
 //! # Other hosts
 //!
-//! [`Manager::remote`] is the manager of another host, over ssh, and [`Manager::machine`] that of a container. Everything is
-//! as here, but for what cannot be passed to another host: pipes, descriptors, terminals and processes. Output is in the
-//! journal there, or in a file there. `examples/fleet.rs` runs one command on many hosts at once.
+//! [`Manager::remote`] is the manager of another host, over ssh, and [`Manager::machine`] that of a container. The
+//! calls are the same. Programs, users and files are those there, scopes are for this host alone, and [`Unit::logs`]
+//! cannot read the journal of either. To another host no pipes, descriptors or terminals can be passed: what a unit
+//! writes is in the journal there, or in a file there ([`Stdio::file`]). `examples/fleet.rs` runs one command on many
+//! hosts at once.
 //!
 //! # Supervisors
 //!
@@ -213,23 +216,24 @@
 //! # }
 //! ```
 //!
-//! Here systemd restarts it, whatever becomes of this program. `examples/supervisor.rs` starts its services again itself, with a
-//! pause that grows, and stops them in order when it is told to end.
+//! Here systemd restarts it, whatever becomes of this program. `examples/supervisor.rs` starts its services again
+//! itself, with a pause that grows, and stops them in order when it is told to end.
 //!
 //! # What is guaranteed
 //!
-//! A handle resolves once, with what happened: no exit is lost or made up, as long as the connection is there, and the next
-//! section has what is so when it is not. Input that cannot be carried out exactly is refused before anything is sent; nothing
-//! is cut or changed silently. Values of variables and credentials are in no error, log line or `Debug` output. Everything that
-//! is promised, the test behind each promise, and what is not promised is in [docs/reliability.md].
+//! A handle resolves once, with what happened: no exit is lost or made up, as long as the connection is there, and the
+//! next section has what is so when it is not. Input that cannot be carried out exactly is refused before anything is
+//! sent; nothing is cut or changed silently. Values of variables and credentials are in no error, log line or `Debug`
+//! output. Everything that is promised, the test behind each promise, and what is not promised is in
+//! [docs/reliability.md].
 //!
 //! # When the manager goes away
 //!
 //! The bus daemon is restarted, systemd executes itself anew: a connection that is lost is made again, calls wait that
-//! long ([`ManagerBuilder::patience`]), and each outstanding unit is looked up. One that runs is followed on. One that ended
-//! meanwhile and is loaded still is asked how; of one that was unloaded the journal knows, if not everything
-//! ([`Exit::from_journal`]). What nobody knows is [`Error::Lost`], never a made-up status. [`Command::durable`] has systemd
-//! keep the unit until its exit was told: then nothing is lost, at the price of two more jobs.
+//! long ([`ManagerBuilder::patience`]), and each outstanding unit is looked up. One that runs is followed on. One that
+//! ended meanwhile and is loaded still is asked how; of one that was unloaded the journal knows, if not everything
+//! ([`Exit::from_journal`]). What nobody knows is [`Error::Lost`], never a made-up status. [`Command::durable`] has
+//! systemd keep the unit until its exit was told: then nothing is lost, at the price of two more jobs.
 //!
 //! # Cancellation
 //!
@@ -245,16 +249,16 @@
 //! # What it costs
 //!
 //! A start is one D-Bus call, and an end none: one more call where `Restart=` could follow, and one where
-//! [`usage`](Command::usage) was asked for. [`env_clear`](Command::env_clear) asks the manager once more before a start, and
-//! [`durable`](Command::durable) takes about twice the time of a start. All units of a [`Manager`] share one connection and, on a bus, four match rules (five
-//! with scopes); one task reads for all of them. On a bus, with nothing outstanding, the units of others cause no wake-ups: the
-//! rules are dropped after three seconds.
+//! [`usage`](Command::usage) was asked for. [`env_clear`](Command::env_clear) asks the manager once more before a
+//! start, and [`durable`](Command::durable) takes about twice the time of a start. All units of a [`Manager`] share one
+//! connection and, on a bus, four match rules (five with scopes); one task reads for all of them. On a bus, with
+//! nothing outstanding, the units of others cause no wake-ups: the rules are dropped after three seconds.
 //!
-//! Any number of units may be outstanding. How many may be starting, or be stopped, at once is bounded by what a stock bus
-//! bears, and the rest wait in order: see [`ManagerBuilder::most_lasting`] before starting hundreds of oneshots.
+//! Any number of units may be outstanding. How many may be starting, or be stopped, at once is bounded by what a stock
+//! bus bears, and the rest wait in order: see [`ManagerBuilder::most_lasting`] before starting hundreds of oneshots.
 //!
-//! What systemd itself takes is most of it. [benches/RESULTS.md] compares with `systemd-run`, with the least that a C client can
-//! do, and with other libraries; `make bench` measures it again.
+//! What systemd itself takes is most of it. [benches/RESULTS.md] compares with `systemd-run`, with the least that a C
+//! client can do, and with other libraries; `make bench` measures it again.
 //!
 //! # What it needs
 //!
@@ -269,8 +273,8 @@
 //! | openSUSE | `zypper install systemd-devel pkgconf` |
 //!
 //! Where they are missing the build stops in libsystemd-sys's build script. What an older libsystemd lacks is
-//! [`Error::Unsupported`] when it is used. It is tested with systemd 252, 257 and 262. The oldest Rust is 1.85. There are no
-//! feature flags.
+//! [`Error::Unsupported`] when it is used. It is tested with systemd 252, 257 and 262. The oldest Rust is 1.85. There
+//! are no feature flags.
 //!
 //! # Log
 //!
