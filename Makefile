@@ -17,6 +17,7 @@ help:
 	@echo 'make fuzz    ten million inputs for each fuzz target (make fuzz-short: 20 s each)'
 	@echo 'make check   format, lints, documentation'
 	@echo 'make deny    licences, sources and advisories of the dependencies'
+	@echo 'make package both crates as they are published, built from the packages'
 	@echo 'make setup   install what building and testing needs'
 	@echo 'make clean   remove what was built'
 
@@ -81,10 +82,13 @@ check:
 deny:
 	tests/deny
 
+package:
+	$(CARGO) package --workspace --locked
+
 setup:
 	@$(SANDBOX)/setup matrix
 
 clean:
 	$(CARGO) clean
 
-.PHONY: help demo test matrix vm asan soak fuzz fuzz-short bench check deny setup clean
+.PHONY: help demo test matrix vm asan soak fuzz fuzz-short bench check deny package setup clean

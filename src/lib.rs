@@ -26,12 +26,57 @@
 //! # }
 //! ```
 //!
+//! Who knows another way to do this finds it in a table: [from tokio::process](#from-tokioprocess), [from
+//! systemd-run](#from-systemd-run), [from pystemd.run](#from-pystemdrun). The [examples] are whole programs.
+//!
+//! # Transient units
+//!
+//! A unit is what systemd manages: for a process that it starts, a service. Most units have a file. A transient one has
+//! none: it is made by a call, with all of its settings in it (`StartTransientUnit`, org.freedesktop.systemd1(5)), and
+//! is forgotten when it has ended, or, where it failed, when it is [reset](Unit::reset_failed) or
+//! [`collect`](Command::collect) was set.
+//!
+//! Compared with a child process, a unit
+//!
+//! - has a cgroup: whatever the program starts is in it too, and is stopped, killed, limited and counted with it. No
+//!   process gets away by forking twice;
+//! - has the settings of unit files: limits of memory, CPU and I/O, sandboxing, another user, credentials, conditions,
+//!   commands before and after it, restarts, a watchdog;
+//! - has a name, under which everyone finds it (`systemctl status`, `journalctl -u`), and a log;
+//! - starts from what its manager has, not from what its caller happens to have: no environment, working directory,
+//!   umask, limits or descriptors are inherited but those that are passed;
+//! - outlives its caller, unless that says otherwise ([`Command::kill_on_drop`]), and can be found again;
+//! - may be run by another manager: a user's, a container's, that of another host.
+//!
+//! A child process is the better choice for a command that takes a millisecond and is run all the time (a unit is
+//! started by several processes that talk to each other, and systemd works on one start after the other), where systemd
+//! does not run, where the caller may not start units, and for a program that is to have what this process has. In
+//! between there is the [scope](#scopes): a child process that is in a unit.
+//!
+//! | to be done | the call |
+//! |---|---|
+//! | a command that is run to its end | [`run`], [`Command::status`]; with its output [`Command::output`] |
+//! | something that goes on, and is spoken to | [`Command::start`] or [`Command::spawn`], then the [`Unit`] |
+//! | a child of this process, with a cgroup and limits | [`Scope::spawn`], [`Command::scope`] |
+//! | limits for processes that exist | [`Scope::around`] |
+//! | a command at some time, or when something comes | [`TimerUnit`], [`PathUnit`], [`SocketUnit`] |
+//! | a unit that someone else has started, or this program before it was restarted | [`Manager::unit`] |
+//!
 //! # Which manager
 //!
 //! [`run`], [`Command::spawn`] and [`Command::status`] use the default one: the system's for root, the caller's own
 //! (`systemd --user`) for everyone else. [`Manager`] connects to another: [`Manager::system`], [`Manager::user`], the
 //! one of a container, of a capsule, of another host over ssh ([`Manager::remote`]) or by address, over the bus or
 //! ([`Transport::Private`]) without a bus daemon. [`Command::start`] takes it.
+//!
+//! | | who may | its units |
+//! |---|---|---|
+//! | the system's | root, and whom polkit lets (`org.freedesktop.systemd1.manage-units`) | any user, any setting; stay until the host goes down |
+//! | a user's | that user, and root ([`Manager::user_machine`] with `USER@.host`) | are that user's; some settings need more rights. They end with the manager, which goes with the user's last session unless the user lingers (`loginctl enable-linger`) |
+//! | a container's, another host's | who may get there | see the files there: a program is looked for there, and to another host no descriptors can be passed |
+//!
+//! A [`Manager`] is cheap to clone and made once: all units share its connection. It is usable from any task and
+//! thread, and driven by the runtime that it was made on.
 //!
 //! # When a unit has ended
 //!
@@ -41,12 +86,19 @@
 //! executed is an exit too, with systemd's code 203. A start that never came to it, because a condition was not met, a
 //! required unit failed or the job was cancelled, is told apart from a success: see [`Outcome`].
 //!
+//! So a program that fails is no [`Error`]. [`Exit::check`] makes one of an exit that is none as it should be, and
+//! [`Command::raise_on_fail`] has every wait do that. Errors of their own are input that makes no sense (before
+//! anything is sent), what systemd refuses, and a connection that was lost.
+//!
 //! # Started, active, ended
 //!
 //! A handle is there when systemd has accepted the start. [`Unit::activated`] resolves when the start is done (a notify
 //! service says that it is ready, an exec service's program was executed, a oneshot has run), or fails with the
-//! [`Exit`]. [`Unit::wait`] resolves at the end, [`Exit::check`] makes an error of an exit that is none as it should be,
-//! and [`Unit::states`] is a stream of every change between.
+//! [`Exit`]. [`Unit::wait`] resolves at the end, and [`Unit::states`] is a stream of every change between.
+//!
+//! By itself a service is of type `simple`, which is up as soon as its process exists, even if the program cannot be
+//! executed. [`ServiceType::Exec`] waits for that; [`ServiceType::Notify`] for the program, which says `READY=1` with
+//! `sd_notify(3)` (in Rust, the crate `sd-notify` has that, and what a [`watchdog`](Command::watchdog) wants to hear).
 //!
 //! # Standard streams and terminals
 //!
@@ -71,10 +123,10 @@
 //! # Limits and sandboxing
 //!
 //! What people use most has a call with a type: [`Command::memory_max`], [`cpu_quota`](Command::cpu_quota),
-//! [`protect_system`](Command::protect_system), [`dynamic_user`](Command::dynamic_user),
-//! [`restart`](Command::restart) and so on. [`Command::property`] takes everything that `systemd-run --property=` does, as
-//! text, and says what is wrong with it; [`Command::extra`] takes a D-Bus property as it is. [`Properties`] is the same for
-//! other units, and [`Unit::set`] changes limits while a unit runs.
+//! [`protect_system`](Command::protect_system), [`dynamic_user`](Command::dynamic_user), [`restart`](Command::restart)
+//! and so on. [`Command::property`] takes everything that `systemd-run --property=` does, as text, and says what is
+//! wrong with it; [`Command::extra`] takes a D-Bus property as it is. [`Properties`] is the same for other units, and
+//! [`Unit::set`] changes limits while a unit runs.
 //!
 //! ```no_run
 //! # async fn example() -> sdrun::Result<()> {
@@ -88,8 +140,9 @@
 //!
 //! # Logs
 //!
-//! [`Unit::logs`] is a stream of what a unit writes to the journal, from its start to its end, with nothing left out:
-//! the message of each [`Entry`], its [`Priority`], its time and all its fields.
+//! [`Unit::logs`] is a stream of what the journal has of a unit, from its start to its end: the message of each
+//! [`Entry`], its [`Priority`], its time and all its fields. When the unit has ended, all that it had written is waited
+//! for.
 //!
 //! # Scopes
 //!
@@ -116,19 +169,71 @@
 //! # }
 //! ```
 //!
+//! # Other hosts
+//!
+//! [`Manager::remote`] is the manager of another host, over ssh, and [`Manager::machine`] that of a container. The
+//! calls are the same. Programs, users and files are those there, scopes are for this host alone, and [`Unit::logs`]
+//! cannot read the journal of either. To another host no pipes, descriptors or terminals can be passed: what a unit
+//! writes is in the journal there, or in a file there ([`Stdio::file`]). `examples/fleet.rs` runs one command on many
+//! hosts at once.
+//!
 //! # Supervisors
 //!
 //! A unit belongs to the manager, not to whoever started it. A program that was restarted finds its units again with
 //! [`Manager::unit`], and gets the same handle: waiting, control and all.
 //!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use futures::StreamExt;
+//! use sdrun::{Command, Error, Manager, Restart, ServiceType, Unit};
+//!
+//! /// Starts the service, or adopts it where an earlier run of this program has started it.
+//! async fn web(manager: &Manager) -> sdrun::Result<Unit> {
+//!     let mut web = Command::new("/usr/bin/web");
+//!     web.name("web").service_type(ServiceType::Notify).watchdog(Duration::from_secs(10)).collect(true);
+//!     web.restart(Restart::OnFailure).restart_delay(Duration::from_secs(1)).start_limit(5, Duration::from_secs(60));
+//!     loop {
+//!         match web.start(manager).await {
+//!             Err(Error::UnitExists { .. }) => {}
+//!             started => return started,
+//!         }
+//!         match manager.unit("web").await {
+//!             Err(Error::NoSuchUnit { .. }) => {} // it has ended just now, and its name is free
+//!             found => return found,
+//!         }
+//!     }
+//! }
+//!
+//! # async fn example(manager: &Manager) -> sdrun::Result<()> {
+//! let web = web(manager).await?;
+//! let mut states = web.states();
+//! while let Some(state) = states.next().await {
+//!     println!("{}: {}", web.name(), state?); // active (running), activating (auto-restart), …
+//! }
+//! println!("{}", web.wait().await?); // systemd does not start it again
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Here systemd restarts it, whatever becomes of this program. `examples/supervisor.rs` starts its services again
+//! itself, with a pause that grows, and stops them in order when it is told to end.
+//!
+//! # What is guaranteed
+//!
+//! A handle resolves once, with what happened: no exit is lost or made up, as long as the connection is there, and the
+//! next section has what is so when it is not. Input that cannot be carried out exactly is refused before anything is
+//! sent; nothing is cut or changed silently. Values of variables and credentials are in no error, log line or `Debug`
+//! output. Everything that is promised, the test behind each promise, and what is not promised is in
+//! [docs/reliability.md].
+//!
 //! # When the manager goes away
 //!
 //! The bus daemon is restarted, systemd executes itself anew: a connection that is lost is made again, calls wait that
-//! long ([`ManagerBuilder::patience`]), and each outstanding unit is looked up. One that runs is followed on. One that ended
-//! meanwhile and is loaded still is asked how; of one that was unloaded the journal knows, if not everything
-//! ([`Exit::from_journal`]). What nobody knows is [`Error::Lost`], never a made-up status. [`Command::durable`] has systemd
-//! keep the unit until its exit was told: then nothing is lost, at the price of two more jobs. docs/reliability.md in the
-//! repository names all that is promised, and the test behind it.
+//! long ([`ManagerBuilder::patience`]), and each outstanding unit is looked up. One that runs is followed on. One that
+//! ended meanwhile and is loaded still is asked how; of one that was unloaded the journal knows, if not everything
+//! ([`Exit::from_journal`]). What nobody knows is [`Error::Lost`], never a made-up status. [`Command::durable`] has
+//! systemd keep the unit until its exit was told: then nothing is lost, at the price of two more jobs.
 //!
 //! # Cancellation
 //!
@@ -141,10 +246,19 @@
 //! before, and waits for, is [`Error::System`] with `ECHILD`, and dropping them does nothing to the parent's units. (The
 //! tokio runtime is the parent's too: a child makes one of its own, or executes a program.)
 //!
-//! # Load
+//! # What it costs
 //!
-//! Any number of units may be outstanding. How many may be starting, or be stopped, at once is bounded by what a stock bus
-//! bears, and the rest wait in order: see [`ManagerBuilder::most_lasting`] before starting hundreds of oneshots.
+//! A start is one D-Bus call, and an end none: one more call where `Restart=` could follow, and one where
+//! [`usage`](Command::usage) was asked for. [`env_clear`](Command::env_clear) asks the manager once more before a
+//! start, and [`durable`](Command::durable) takes about twice the time of a start. All units of a [`Manager`] share one
+//! connection and, on a bus, four match rules (five with scopes); one task reads for all of them. On a bus, with
+//! nothing outstanding, the units of others cause no wake-ups: the rules are dropped after three seconds.
+//!
+//! Any number of units may be outstanding. How many may be starting, or be stopped, at once is bounded by what a stock
+//! bus bears, and the rest wait in order: see [`ManagerBuilder::most_lasting`] before starting hundreds of oneshots.
+//!
+//! What systemd itself takes is most of it. [benches/RESULTS.md] compares with `systemd-run`, with the least that a C
+//! client can do, and with other libraries; `make bench` measures it again.
 //!
 //! # What it needs
 //!
@@ -159,12 +273,21 @@
 //! | openSUSE | `zypper install systemd-devel pkgconf` |
 //!
 //! Where they are missing the build stops in libsystemd-sys's build script. What an older libsystemd lacks is
-//! [`Error::Unsupported`] when it is used. It is tested with systemd 252, 257 and 262.
+//! [`Error::Unsupported`] when it is used. It is tested with systemd 252, 257 and 262. The oldest Rust is 1.85. There
+//! are no feature flags.
 //!
 //! # Log
 //!
 //! Events of the crate `tracing`: starts and ends of units at level `debug`, with the unit's name; what the peer sends
 //! that makes no sense at `warn`. Values of environment variables and properties are never in them.
+//!
+//! [benches/RESULTS.md]: https://github.com/sdrun/sdrun/blob/main/benches/RESULTS.md
+//! [docs/reliability.md]: https://github.com/sdrun/sdrun/blob/main/docs/reliability.md
+//! [examples]: https://github.com/sdrun/sdrun/tree/main/examples
+//!
+#![doc = include_str!("tokio_process.md")]
+//!
+#![doc = include_str!("systemd_run.md")]
 //!
 #![doc = include_str!("pystemd_run.md")]
 #![deny(unsafe_code)]
@@ -200,7 +323,7 @@ pub use unit::{
 /// as systemd has accepted the start; await it for the [`Exit`].
 ///
 /// An array is the program and its arguments as they are; one string is split into words as a shell does it, though no
-/// shell is involved and nothing is expanded. The program is an absolute path.
+/// shell is involved and nothing is expanded. Where the program is looked for, [`Command::new`] says.
 ///
 /// Dropping the future before it resolves gives the start up: see [`Command::start`].
 ///
