@@ -35,7 +35,7 @@ impl Command {
     /// This costs an empty slice (`sdrunkeep….slice`, `After=` the unit) beside the unit, from before its start until its
     /// exit was told: two more jobs of the manager, about two times the time of a start. The exit is told when systemd has
     /// taken the call to stop the slice, a second later at most. Should the process end before, the slice stays, and the
-    /// unit's name stays taken, until someone stops it (`systemctl stop 'sdrunkeep*.slice'`). Since which systemd: all.
+    /// unit's name stays taken, until someone stops it (`systemctl stop 'sdrunkeep*.slice'`).
     ///
     /// # Errors
     ///

@@ -65,7 +65,8 @@ use types::Known;
 /// that it was made on (which needs its I/O and time drivers, see `tokio::runtime::Builder::enable_all`): when that
 /// runtime is shut down, whatever still waits ends with [`Error::RuntimeGone`].
 ///
-/// While nothing is outstanding, the units of others cause no wake-ups here.
+/// Over a bus, while nothing is outstanding, the units of others cause no wake-ups here. (The private socket gets the
+/// signals of all units, always.)
 ///
 /// A connection that is lost, because the bus daemon or, on the private socket, systemd itself was restarted, is made
 /// again, and what is outstanding is followed on: each unit is looked up, and of those that were unloaded meanwhile the

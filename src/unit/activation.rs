@@ -19,7 +19,7 @@ impl Unit {
     /// ```no_run
     /// # async fn example() -> sdrun::Result<()> {
     /// let mut server = sdrun::Command::new("/usr/bin/server");
-    /// let unit = server.extra("Type", "notify").spawn()?;
+    /// let unit = server.service_type(sdrun::ServiceType::Notify).spawn()?;
     /// unit.activated().await?;
     /// println!("{} is ready", unit.name());
     /// # Ok(())

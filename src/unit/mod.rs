@@ -213,7 +213,8 @@ impl Unit {
     ///
     /// When the start was refused by systemd, after [`Command::spawn`](crate::Command::spawn); and
     /// [`Error::Disconnected`](crate::Error::Disconnected) or [`Error::RuntimeGone`](crate::Error::RuntimeGone) when
-    /// the connection went away before the end was known. A failure of the program is no error, but an [`Exit`], unless
+    /// the connection went away before the end was known; [`Error::Lost`](crate::Error::Lost) when it came back, and what
+    /// became of the unit is not to be found out. A failure of the program is no error, but an [`Exit`], unless
     /// [`Command::raise_on_fail`](crate::Command::raise_on_fail) has it be [`Error::Failed`](crate::Error::Failed).
     pub async fn wait(&self) -> Result<Exit> {
         self.judge(self.tracked.ended().await)

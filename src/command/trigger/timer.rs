@@ -127,7 +127,8 @@ impl TimerUnit {
     /// # Errors
     ///
     /// [`Error::Invalid`] where the timer has no time at which to elapse, or the command what a service that is started
-    /// later cannot have: a terminal, pipes and other descriptors, [`Command::usage`]. Nothing is sent then. Otherwise as
+    /// later cannot have: a terminal, pipes and other descriptors, [`Command::usage`],
+    /// [`Command::durable`]. Nothing is sent then. Otherwise as
     /// [`Command::start`].
     pub async fn start(&self, manager: &Manager, command: &Command) -> Result<Trigger> {
         self.check()?;
