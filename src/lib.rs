@@ -257,8 +257,8 @@
 //! Any number of units may be outstanding. How many may be starting, or be stopped, at once is bounded by what a stock
 //! bus bears, and the rest wait in order: see [`ManagerBuilder::most_lasting`] before starting hundreds of oneshots.
 //!
-//! What systemd itself takes is most of it. [benches/RESULTS.md] compares with `systemd-run`, with the least that a C
-//! client can do, and with other libraries; `make bench` measures it again.
+//! What systemd itself takes is most of it. `make bench` in the repository compares with `systemd-run`, with the least that
+//! a C client can do, and with other libraries.
 //!
 //! # What it needs
 //!
@@ -281,7 +281,6 @@
 //! Events of the crate `tracing`: starts and ends of units at level `debug`, with the unit's name; what the peer sends
 //! that makes no sense at `warn`. Values of environment variables and properties are never in them.
 //!
-//! [benches/RESULTS.md]: https://github.com/sdrun/sdrun/blob/main/benches/RESULTS.md
 //! [docs/reliability.md]: https://github.com/sdrun/sdrun/blob/main/docs/reliability.md
 //! [examples]: https://github.com/sdrun/sdrun/tree/main/examples
 //!
