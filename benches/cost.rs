@@ -41,13 +41,7 @@ const FEW: usize = 50;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("cost: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    support::exit("cost", run(&arguments))
 }
 
 fn run(arguments: &[String]) -> Result<()> {
@@ -57,26 +51,13 @@ fn run(arguments: &[String]) -> Result<()> {
         }
     }
     let flag = |name: &str| arguments.iter().any(|argument| argument == name);
-    if flag("--list") {
-        ALL.iter().for_each(|(name, _)| println!("{name}: benchmark"));
-        return Ok(());
-    }
-    if !flag("--bench") {
-        // So do `cargo test --benches` and `cargo test --all-targets`.
-        println!("cost: not run without --bench; `cargo bench` gives it");
-        return Ok(());
-    }
-    if flag("--check-instructions") {
+    if flag("--bench") && flag("--check-instructions") {
         return instructions::check(flag("--keep"));
     }
-    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    let rounds = match std::env::var("SDRUN_BENCH_N") {
-        Ok(text) => text.parse().ok().filter(|&n| n > 0).ok_or("SDRUN_BENCH_N is no number above 0")?,
-        Err(_) => 20,
-    };
+    let Some(chosen) = support::chosen("cost", arguments, ALL.iter().map(|(name, _)| *name)) else { return Ok(()) };
+    let rounds = support::asked_for()?.unwrap_or(20) as usize;
     let mut part = Part::new("cost", "What a unit costs the client");
-    for (name, measure) in ALL.into_iter().filter(|(name, _)| wanted(name)) {
+    for (name, measure) in ALL.into_iter().filter(|(name, _)| chosen.contains(name)) {
         eprintln!("{name} …");
         measure(&mut part, rounds)?;
     }

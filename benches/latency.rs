@@ -34,49 +34,20 @@ const OTHERS: [&str; 3] = [WHOLE, TIMELINE, CALLS];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let flag = |name: &str| arguments.iter().any(|argument| argument == name);
-    if flag("--list") {
-        WARM.iter().map(|(name, ..)| *name).chain(OTHERS).for_each(|name| println!("{name}: benchmark"));
-        return ExitCode::SUCCESS;
+    let traced = arguments.iter().position(|argument| argument == "--traced");
+    if let Some(at) = traced.filter(|_| arguments.iter().any(|argument| argument == "--bench")) {
+        return support::exit("latency", timeline::traced(&arguments[at + 1..]));
     }
-    if !flag("--bench") {
-        // So do `cargo test --benches` and `cargo test --all-targets`.
-        println!("latency: not run without --bench; `cargo bench` gives it");
-        return ExitCode::SUCCESS;
-    }
-    if let Some(at) = arguments.iter().position(|argument| argument == "--traced") {
-        return match timeline::traced(&arguments[at + 1..]) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("latency: {error}");
-                ExitCode::FAILURE
-            }
-        };
-    }
-    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    if !WARM.iter().map(|(name, ..)| *name).chain(OTHERS).any(wanted) {
-        println!("latency: no such benchmark; --list names them");
-        return ExitCode::SUCCESS;
-    }
-    match bench(wanted) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("latency: {error}");
-            ExitCode::FAILURE
-        }
+    let all = WARM.iter().map(|(name, ..)| *name).chain(OTHERS);
+    match support::chosen("latency", &arguments, all) {
+        Some(chosen) => support::exit("latency", bench(|name| chosen.contains(&name))),
+        None => ExitCode::SUCCESS,
     }
 }
 
-fn bench(wanted: impl Fn(&str) -> bool) -> support::Result<ExitCode> {
-    let plan = match std::env::var("SDRUN_BENCH_N") {
-        Ok(text) => {
-            let rounds: u32 = text.parse().ok().filter(|&n| n > 0).ok_or("SDRUN_BENCH_N is no number above 0")?;
-            Plan { rounds: rounds as usize, at_most: Duration::from_secs(1) * rounds }
-        }
-        // Less than three minutes for all five.
-        Err(_) => Plan { rounds: 300, at_most: Duration::from_secs(32) },
-    };
+fn bench(wanted: impl Fn(&'static str) -> bool) -> support::Result<()> {
+    // Less than three minutes for all five.
+    let plan = Plan { rounds: 300, at_most: Duration::from_secs(32) }.unless_asked()?;
     let mut part = Part::new("latency", "One unit at a time");
     let mut warm = Vec::new();
     for (name, way, runtime) in WARM {
@@ -88,16 +59,14 @@ fn bench(wanted: impl Fn(&str) -> bool) -> support::Result<ExitCode> {
     if !warm.is_empty() {
         warm::report(&mut part, &warm);
     }
-    let mut code = ExitCode::SUCCESS;
+    let mut whole = true;
     if wanted(WHOLE) {
         eprintln!("{WHOLE} …");
         let mut programs = Programs::find();
         let measured = whole::measure(&mut programs, plan.third())?;
         whole::report(&mut part, &measured);
         programs.notes.iter().for_each(|note| part.paragraph(&format!("NOTE: {note}")));
-        if programs.example.is_none() {
-            code = ExitCode::FAILURE;
-        }
+        whole = programs.example.is_some();
     }
     if wanted(TIMELINE) {
         eprintln!("{TIMELINE} …");
@@ -112,5 +81,5 @@ fn bench(wanted: impl Fn(&str) -> bool) -> support::Result<ExitCode> {
         }
     }
     part.finish()?;
-    Ok(code)
+    if whole { Ok(()) } else { Err("sdrun as a new process was left out".into()) }
 }

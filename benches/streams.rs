@@ -10,7 +10,6 @@ mod support;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use support::floor::Floor;
 use support::part::Part;
 use support::warm::Runtime;
 use support::{Plan, Result, Way, streams};
@@ -44,48 +43,21 @@ fn main() -> ExitCode {
             return if produced { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
     }
-    let flag = |name: &str| arguments.iter().any(|argument| argument == name);
     let all = ALL
         .iter()
         .flat_map(|(name, what)| RUNTIMES.iter().map(move |(of, runtime)| (format!("{name}/{of}"), *what, *runtime)));
-    if flag("--list") {
-        all.for_each(|(name, ..)| println!("{name}: benchmark"));
-        return ExitCode::SUCCESS;
-    }
-    if !flag("--bench") {
-        // So do `cargo test --benches` and `cargo test --all-targets`.
-        println!("streams: not run without --bench; `cargo bench` gives it");
-        return ExitCode::SUCCESS;
-    }
-    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    let chosen: Vec<_> = all.filter(|(name, ..)| wanted(name)).collect();
-    if chosen.is_empty() {
-        println!("streams: no such benchmark; --list names them");
-        return ExitCode::SUCCESS;
-    }
-    match bench(chosen) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("streams: {error}");
-            ExitCode::FAILURE
-        }
+    let all: Vec<_> = all.collect();
+    match support::chosen("streams", &arguments, all.iter().map(|(name, ..)| name)) {
+        Some(chosen) => support::exit("streams", bench(all.iter().filter(|(name, ..)| chosen.contains(&name)))),
+        None => ExitCode::SUCCESS,
     }
 }
 
-fn bench(chosen: Vec<(String, What, Runtime)>) -> Result<()> {
-    let plan = match std::env::var("SDRUN_BENCH_N") {
-        Ok(text) => {
-            let rounds: u32 = text.parse().ok().filter(|&n| n > 0).ok_or("SDRUN_BENCH_N is no number above 0")?;
-            Plan { rounds: rounds as usize, at_most: Duration::from_secs(1) * rounds }
-        }
-        Err(_) => Plan { rounds: 200, at_most: Duration::from_secs(60) },
-    };
+fn bench<'a>(chosen: impl Iterator<Item = &'a (String, What, Runtime)>) -> Result<()> {
+    let plan = Plan { rounds: 200, at_most: Duration::from_secs(60) }.unless_asked()?;
     let long = Plan { rounds: plan.rounds.div_ceil(25), at_most: plan.at_most / 2 };
-    let version = Floor::open(Way::Bus, "v")?.version()?;
-    let cpus = std::thread::available_parallelism()?;
-    let mut part = Part::new("streams", &format!("Streams and scopes: systemd {version}, {cpus} CPUs"));
-    for (name, what, runtime) in chosen {
+    let mut part = Part::new("streams", "Streams and scopes");
+    for &(ref name, what, runtime) in chosen {
         eprintln!("{name} …");
         match what {
             What::Pipe => streams::pipe::measure(&mut part, runtime, long)?,

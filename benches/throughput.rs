@@ -27,36 +27,15 @@ const KNEE: [(&str, Way); 2] = [("throughput/knee/private", Way::Private), ("thr
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let flag = |name: &str| arguments.iter().any(|argument| argument == name);
-    let names = FLOOR.iter().map(|(name, ..)| *name).chain([SYSTEMD_RUN]).chain(KNEE.iter().map(|(name, _)| *name));
-    if flag("--list") {
-        names.for_each(|name| println!("{name}: benchmark"));
-        return ExitCode::SUCCESS;
-    }
-    if !flag("--bench") {
-        println!("throughput: not run without --bench; `cargo bench` gives it");
-        return ExitCode::SUCCESS;
-    }
-    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    if !names.into_iter().any(wanted) {
-        println!("throughput: no such benchmark; --list names them");
-        return ExitCode::SUCCESS;
-    }
-    match bench(wanted) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("throughput: {error}");
-            ExitCode::FAILURE
-        }
+    let all = FLOOR.iter().map(|(name, ..)| *name).chain([SYSTEMD_RUN]).chain(KNEE.iter().map(|(name, _)| *name));
+    match support::chosen("throughput", &arguments, all) {
+        Some(chosen) => support::exit("throughput", bench(|name| chosen.contains(&name))),
+        None => ExitCode::SUCCESS,
     }
 }
 
-fn bench(wanted: impl Fn(&str) -> bool) -> support::Result<()> {
-    let units = match std::env::var("SDRUN_BENCH_N") {
-        Ok(text) => text.parse().ok().filter(|&n| n > 0).ok_or("SDRUN_BENCH_N is no number above 0")?,
-        Err(_) => 3000,
-    };
+fn bench(wanted: impl Fn(&'static str) -> bool) -> support::Result<()> {
+    let units = support::asked_for()?.unwrap_or(3000) as usize;
     let batches = Batches { size: 250.min(units), units, in_flight: 32, at_most: Duration::from_secs(60) };
     let mut part = Part::new("throughput", "Many units at a time");
     let mut floor = Vec::new();

@@ -8,6 +8,7 @@ pub mod floor;
 pub mod instructions;
 pub mod part;
 pub mod plots;
+pub mod raw;
 pub mod stats;
 pub mod streams;
 pub mod timeline;
@@ -16,6 +17,7 @@ pub mod whole;
 pub mod worker;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use sdrun::Transport;
@@ -26,6 +28,46 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What every unit runs.
 pub const PROGRAM: &str = "/bin/true";
 
+/// Which of a program's benchmarks are to be run, as `cargo bench -- FILTER…` asks for them. There is nothing to be done where
+/// it gives none.
+pub fn chosen<S: AsRef<str>>(program: &str, arguments: &[String], all: impl IntoIterator<Item = S>) -> Option<Vec<S>> {
+    let flag = |name: &str| arguments.iter().any(|argument| argument == name);
+    if flag("--list") {
+        all.into_iter().for_each(|name| println!("{}: benchmark", name.as_ref()));
+        return None;
+    }
+    if !flag("--bench") {
+        // So do `cargo test --benches` and `cargo test --all-targets`.
+        println!("{program}: not run without --bench; `cargo bench` gives it");
+        return None;
+    }
+    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    let chosen: Vec<_> = all.into_iter().filter(|name| wanted(name.as_ref())).collect();
+    if chosen.is_empty() {
+        println!("{program}: no such benchmark; --list names them");
+        return None;
+    }
+    Some(chosen)
+}
+
+/// What `SDRUN_BENCH_N` says, if anything.
+pub fn asked_for() -> Result<Option<u32>> {
+    let Ok(text) = std::env::var("SDRUN_BENCH_N") else { return Ok(None) };
+    Ok(Some(text.parse().ok().filter(|&n| n > 0).ok_or("SDRUN_BENCH_N is no number above 0")?))
+}
+
+/// Says what went wrong.
+pub fn exit(program: &str, result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{program}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
@@ -35,6 +77,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// This, unless so many rounds are asked for: then one in a second.
+    pub fn unless_asked(self) -> Result<Self> {
+        Ok(match asked_for()? {
+            Some(rounds) => Plan { rounds: rounds as usize, at_most: Duration::from_secs(1) * rounds },
+            None => self,
+        })
+    }
+
     /// What takes longer is done less often.
     pub fn third(self) -> Self {
         Plan { rounds: self.rounds.div_ceil(3), ..self }

@@ -219,6 +219,9 @@ impl Registry {
         if let Some(tracked) = self.withheld.remove(keeper) {
             tracked.tell(&mut cx.after.wakers);
         }
+        if self.withheld.is_empty() {
+            self.tell_by = None;
+        }
     }
 
     /// Tells every end that is known.
@@ -674,9 +677,10 @@ impl Receiver for Registry {
     }
 
     fn signal(&mut self, message: Message<'_>, cx: &mut Context<'_, Self>) {
+        let what = message.what();
         let text = |member| std::str::from_utf8(member).unwrap_or_default();
-        tracing::trace!(member = message.what().map(|(_, member)| text(member)), path = message.path(), "signal");
-        let handled = match message.what() {
+        tracing::trace!(member = what.map(|(_, member)| text(member)), path = message.path(), "signal");
+        let handled = match what {
             Some((b"org.freedesktop.DBus.Properties", b"PropertiesChanged")) => {
                 if !self.is_from_manager(&message) {
                     return;

@@ -283,26 +283,17 @@ impl Tracked {
 
     /// Waits until the unit has ended.
     pub async fn ended(&self) -> Result<Exit> {
-        self.until(Milestone::Ended, |progress| match &progress.phase {
-            Phase::Starting | Phase::Started => None,
-            Phase::Over(_) if progress.withheld => None,
-            Phase::Over(end) => Some(Result::clone(end)),
-        })
-        .await
+        self.until(Milestone::Ended, Progress::told).await
     }
 
     /// The end, if whoever waits for it has it.
     pub fn try_told(&self) -> Option<Result<Exit>> {
-        let withheld = self.lock().withheld;
-        self.try_ended().filter(|_| !withheld)
+        self.lock().told()
     }
 
     /// The end, as far as it is known.
     pub fn try_ended(&self) -> Option<Result<Exit>> {
-        match &self.lock().phase {
-            Phase::Over(end) => Some(Result::clone(end)),
-            Phase::Starting | Phase::Started => None,
-        }
+        self.lock().end()
     }
 
     /// Whether it has ended, or what became of it cannot be told.
@@ -409,6 +400,19 @@ impl Tracked {
 }
 
 impl Progress {
+    /// The end, as far as it is known.
+    fn end(&self) -> Option<Result<Exit>> {
+        match &self.phase {
+            Phase::Over(end) => Some(Result::clone(end)),
+            Phase::Starting | Phase::Started => None,
+        }
+    }
+
+    /// The same, where it is to be told.
+    fn told(&self) -> Option<Result<Exit>> {
+        if self.withheld { None } else { self.end() }
+    }
+
     fn wake(&mut self, reached: Milestone, wakers: &mut Vec<Waker>) {
         let mut at = 0;
         while at < self.waiting.len() {

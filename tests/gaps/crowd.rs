@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use sdrun::{Error, Exit, Manager, Outcome, Result, ServiceType, Status, Unit};
 
-use crate::support::{Folder, scope, soon, systemctl};
+use crate::support::{Folder, scope, soon, systemctl, until};
 
 /// How much of a unit is left when it has ended, so how much of it can be learnt after a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -303,14 +303,4 @@ pub async fn all_exits(what: &str, crowd: &[Waiting]) {
     for (case, told) in all_told(crowd).await {
         assert_eq!(told, Told::Exit, "{what}: {:?} {} {:?}", case.kind, case.name, case.status);
     }
-}
-
-/// Looks again and again: for what is not told.
-pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let look = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    soon(what, look).await;
 }

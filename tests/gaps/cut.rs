@@ -171,7 +171,7 @@ async fn gaps_leave_nothing_behind() {
         for _ in 0..20 {
             gap(&mut relay).await;
         }
-        crate::crowd::until(&format!("{transport}: no more sockets than before"), || own_sockets() <= before).await;
+        crate::support::until(&format!("{transport}: no more sockets than before"), || own_sockets() <= before).await;
         gate.open();
         all_exits(transport, &waiting).await;
     }

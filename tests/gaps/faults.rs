@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use crate::crowd::until;
-use crate::support::{scope, systemctl};
+use crate::support::{scope, systemctl, until};
 
 pub fn reload() {
     systemctl(&["daemon-reload"]);

@@ -7,9 +7,9 @@ use sdrun::{ActiveState, Restart, Scope, ServiceType, Status};
 
 use crate::FAULTS;
 use crate::bus::known_after_a_gap;
-use crate::crowd::{Crowd, KINDS, Kind, Told, Waiting, all_exits, all_told, until};
+use crate::crowd::{Crowd, KINDS, Kind, Told, Waiting, all_exits, all_told};
 use crate::relay::relays;
-use crate::support::{soon, systemctl};
+use crate::support::{soon, systemctl, until};
 
 /// What systemd has started again inside the gap has not ended.
 #[tokio::test]

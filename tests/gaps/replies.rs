@@ -4,9 +4,9 @@ use sdrun::Status;
 
 use crate::FAULTS;
 use crate::bus::known_after_a_gap;
-use crate::crowd::{Crowd, KINDS, Kind, Waiting, all_exits, until};
+use crate::crowd::{Crowd, KINDS, Kind, Waiting, all_exits};
 use crate::relay::relays;
-use crate::support::soon;
+use crate::support::{soon, until};
 
 /// The manager has the call and started the unit, and its reply does not come.
 #[tokio::test]

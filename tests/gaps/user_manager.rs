@@ -8,9 +8,9 @@ use nix::sys::signal::{Signal, kill};
 use sdrun::{Error, Transport};
 
 use crate::FAULTS;
-use crate::crowd::{Crowd, KINDS, Told, until};
+use crate::crowd::{Crowd, KINDS, Told};
 use crate::faults::main_process;
-use crate::support::{is_root, soon, systemctl};
+use crate::support::{is_root, soon, systemctl, until};
 
 /// The user whose manager is killed. The one that the sandbox has is still needed.
 const VICTIM: &str = "sdrun-victim";

@@ -2,8 +2,8 @@
 
 use nix::sys::signal::Signal;
 
-use super::program::{Program, alone, calm, property, until};
-use super::support::{Folder, systemctl};
+use super::program::{Program, alone, calm, property};
+use super::support::{Folder, systemctl, until};
 
 /// Waits for the file `gate` in this folder, whose path is `$FOLDER`.
 const WAIT: &str = r#"until [ -e "$FOLDER/gate" ]; do sleep 0.02; done"#;

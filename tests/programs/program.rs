@@ -1,7 +1,6 @@
 //! An example that runs, and what can be seen of its units from outside.
 
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -80,16 +79,6 @@ impl Program {
 /// A property, as systemctl shows it.
 pub fn property(unit: &str, name: &str) -> String {
     systemctl(&["show", unit, "--value", "--property", name]).trim().to_owned()
-}
-
-/// Waits until something is so that nobody tells of.
-pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    soon(what, waiting).await;
 }
 
 /// Units that are stopped when the test has ended, however it does.

@@ -2,8 +2,8 @@
 
 use nix::sys::signal::Signal;
 
-use super::program::{Program, Stopped, calm, property, until};
-use super::support::{Folder, systemctl};
+use super::program::{Program, Stopped, calm, property};
+use super::support::{Folder, systemctl, until};
 
 /// Services for one test, with names that no other has.
 struct Services {
@@ -30,6 +30,18 @@ impl Services {
 
     fn supervise(&self, options: &[&str]) -> Program {
         Program::start("supervisor", &[options, &[&self.folder.path("services")]].concat())
+    }
+
+    /// One that has adopted them all from one that was killed, and in which run each was then.
+    async fn supervised_anew(&self) -> (Program, Vec<String>) {
+        let mut supervisor = self.supervise(&[]);
+        supervisor.lines(&self.all("is ready")).await;
+        let before = self.runs();
+        supervisor.signal(Signal::SIGKILL);
+        supervisor.end().await;
+        let mut supervisor = self.supervise(&[]);
+        supervisor.lines(&self.all("adopted supervised-")).await;
+        (supervisor, before)
     }
 
     /// This said of each.
@@ -76,14 +88,7 @@ async fn one_that_is_killed_is_started_again() {
 async fn it_is_killed_and_finds_them_again_and_stops_them() {
     let _calm = calm().await;
     let services = Services::new(&[("one", GOOD), ("two", GOOD), ("three", GOOD)]);
-    let mut supervisor = services.supervise(&[]);
-    supervisor.lines(&services.all("is ready")).await;
-    let before = services.runs();
-    supervisor.signal(Signal::SIGKILL);
-    supervisor.end().await;
-
-    let mut supervisor = services.supervise(&[]);
-    supervisor.lines(&services.all("adopted supervised-")).await;
+    let (supervisor, before) = services.supervised_anew().await;
     supervisor.signal(Signal::SIGTERM);
     let (status, said) = supervisor.end().await;
     assert!(status.success(), "{status}");
@@ -103,13 +108,7 @@ async fn it_is_killed_and_finds_them_again_and_stops_them() {
 async fn adopted_ones_are_kept_up_in_the_same_run() {
     let _calm = calm().await;
     let services = Services::new(&[("adopted", GOOD)]);
-    let mut supervisor = services.supervise(&[]);
-    supervisor.lines(&services.all("is ready")).await;
-    let before = services.runs();
-    supervisor.signal(Signal::SIGKILL);
-    supervisor.end().await;
-    let mut supervisor = services.supervise(&[]);
-    supervisor.lines(&services.all("adopted supervised-")).await;
+    let (mut supervisor, before) = services.supervised_anew().await;
     supervisor.lines(&services.all("is ready")).await;
     assert_eq!(services.runs(), before);
     systemctl(&["kill", "--signal=KILL", &unit(&services.names[0])]);

@@ -308,6 +308,16 @@ impl Drop for Folder {
     }
 }
 
+/// Looks again and again: for what is not told.
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let look = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(what, look).await;
+}
+
 /// Opens a FIFO for writing as soon as another process reads it, which goes on when this is dropped.
 pub async fn reader_of(fifo: &str) -> std::fs::File {
     let path = fifo.to_owned();

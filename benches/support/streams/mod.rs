@@ -14,10 +14,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::libc;
+use sdrun::Manager;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::Result;
+use super::part::Part;
 use super::stats::{Order, Samples};
+use super::{Plan, Result, Way};
 
 /// What the reading loops read at a time, and the producer writes.
 pub const BLOCK: usize = 64 * 1024;
@@ -166,6 +168,35 @@ async fn read(mut producers: Vec<Producer>, turns: Turns) -> Result<Vec<Samples>
         all.push(samples);
     }
     Ok(all)
+}
+
+/// Has each of these produce, and reads them by turns, in the rounds that there is time for.
+async fn rounds<W: Copy>(
+    all: &[(&str, W)],
+    turns: Turns,
+    plan: Plan,
+    start: impl AsyncFn(W, &Manager) -> Result<Producer>,
+) -> Result<Vec<Samples>> {
+    let manager = Manager::builder().transport(Way::Bus.transport()).connect().await?;
+    let mut samples: Vec<_> = all.iter().map(|_| Samples::default()).collect();
+    for counts in plan.rounds(0) {
+        let mut producers = Vec::new();
+        for &(_, who) in all {
+            producers.push(start(who, &manager).await?);
+        }
+        let found = read(producers, turns).await?;
+        if counts {
+            samples.iter_mut().zip(found).for_each(|(all, more)| all.extend(more));
+        }
+    }
+    Ok(samples)
+}
+
+/// A paragraph and a table of them.
+fn tabulate<W>(part: &mut Part, title: &str, all: &[(&str, W)], turns: Turns, samples: &[Samples]) {
+    let rows = all.iter().zip(samples).map(|((name, _), samples)| row(name, turns.measured, samples));
+    part.paragraph(title);
+    part.table(&HEAD, &rows.collect::<Vec<_>>());
 }
 
 /// How much faster one is than another.

@@ -7,8 +7,8 @@ use sdrun::Manager;
 use super::super::part::{Part, Target};
 use super::super::stats::Samples;
 use super::super::warm::Runtime;
-use super::super::{Plan, Result, Way};
-use super::{HEAD, OVERDUE, Process, Producer, Session, Stream, Turns, child, faster, producer, read, row};
+use super::super::{Plan, Result};
+use super::{OVERDUE, Process, Producer, Session, Stream, Turns, child, faster, producer, rounds, tabulate};
 
 /// 1 GiB each.
 const TURNS: Turns = Turns { unmeasured: 2 << 20, measured: 32 << 20, turns: 32 };
@@ -36,13 +36,12 @@ const ALL: [(&str, Who); 9] = [
 ];
 
 pub fn measure(part: &mut Part, runtime: Runtime, plan: Plan) -> Result<()> {
-    let samples = runtime.run(plan.at_most + OVERDUE, move |_| all(plan))?;
+    let samples = runtime.run(plan.at_most + OVERDUE, move |_| rounds(&ALL, TURNS, plan, start))?;
     let [unit, unit_again, tokio, tokio_again, own, own_again, bare_unit, bare, bare_own] = &samples[..] else {
         return Err("not as many as there are".into());
     };
-    let rows = ALL.iter().zip(&samples).map(|((name, _), samples)| row(name, TURNS.measured, samples));
-    part.paragraph(&format!("1 GiB through a pipe, read in blocks of 64 KiB on a {} runtime:", runtime.name()));
-    part.table(&HEAD, &rows.collect::<Vec<_>>());
+    let title = format!("1 GiB through a pipe, read in blocks of 64 KiB on a {} runtime:", runtime.name());
+    tabulate(part, &title, &ALL, TURNS, &samples);
     let suffix = runtime.suffix();
     let mut figure = |name: &str, one, than, target, noise| {
         part.figure(&format!("{name}{suffix}"), faster(one, than), "x", target, noise);
@@ -54,22 +53,6 @@ pub fn measure(part: &mut Part, runtime: Runtime, plan: Plan) -> Result<()> {
     figure("pipe_bare_unit_over_bare_child", bare_unit, bare, Target::None, None);
     figure("pipe_bare_unit_over_bare_own_session", bare_unit, bare_own, Target::None, None);
     Ok(())
-}
-
-async fn all(plan: Plan) -> Result<Vec<Samples>> {
-    let manager = Manager::builder().transport(Way::Bus.transport()).connect().await?;
-    let mut all: Vec<_> = ALL.iter().map(|_| Samples::default()).collect();
-    for counts in plan.rounds(0) {
-        let mut producers = Vec::new();
-        for (_, who) in ALL {
-            producers.push(start(who, &manager).await?);
-        }
-        let found = read(producers, TURNS).await?;
-        if counts {
-            all.iter_mut().zip(found).for_each(|(all, more)| all.extend(more));
-        }
-    }
-    Ok(all)
 }
 
 async fn start(who: Who, manager: &Manager) -> Result<Producer> {

@@ -8,8 +8,8 @@ use sdrun_sys::terminal::{open_master, open_peer};
 use super::super::part::{Part, Target};
 use super::super::stats::Samples;
 use super::super::warm::Runtime;
-use super::super::{Plan, Result, Way};
-use super::{BLOCK, HEAD, OVERDUE, Process, Producer, Session, Stream, Turns, child, faster, producer, read, row};
+use super::super::{Plan, Result};
+use super::{BLOCK, OVERDUE, Process, Producer, Session, Stream, Turns, child, faster, producer, rounds, tabulate};
 
 /// 256 MiB each.
 const TURNS: Turns = Turns { unmeasured: 65 * BLOCK as u64 / 64, measured: 65 << 16, turns: 64 };
@@ -32,13 +32,12 @@ const ALL: [(&str, Who); 6] = [
 ];
 
 pub fn measure(part: &mut Part, runtime: Runtime, plan: Plan) -> Result<()> {
-    let samples = runtime.run(plan.at_most + OVERDUE, move |_| all(plan))?;
+    let samples = runtime.run(plan.at_most + OVERDUE, move |_| rounds(&ALL, TURNS, plan, start))?;
     let [unit, bare, bare_again, own, own_again, bare_unit] = &samples[..] else {
         return Err("not as many as there are".into());
     };
-    let rows = ALL.iter().zip(&samples).map(|((name, _), samples)| row(name, TURNS.measured, samples));
-    part.paragraph(&format!("256 MiB through a pseudo-terminal, read on a {} runtime:", runtime.name()));
-    part.table(&HEAD, &rows.collect::<Vec<_>>());
+    let title = format!("256 MiB through a pseudo-terminal, read on a {} runtime:", runtime.name());
+    tabulate(part, &title, &ALL, TURNS, &samples);
     let suffix = runtime.suffix();
     let mut figure = |name: &str, one, than, target, noise| {
         part.figure(&format!("{name}{suffix}"), faster(one, than), "x", target, noise);
@@ -48,22 +47,6 @@ pub fn measure(part: &mut Part, runtime: Runtime, plan: Plan) -> Result<()> {
     figure("pty_throughput_over_cat_own_session", unit, own, target, Some(faster(own_again, own)));
     figure("pty_bare_unit_over_cat", bare_unit, bare, Target::None, None);
     Ok(())
-}
-
-async fn all(plan: Plan) -> Result<Vec<Samples>> {
-    let manager = Manager::builder().transport(Way::Bus.transport()).connect().await?;
-    let mut all: Vec<_> = ALL.iter().map(|_| Samples::default()).collect();
-    for counts in plan.rounds(0) {
-        let mut producers = Vec::new();
-        for (_, who) in ALL {
-            producers.push(start(who, &manager).await?);
-        }
-        let found = read(producers, TURNS).await?;
-        if counts {
-            all.iter_mut().zip(found).for_each(|(all, more)| all.extend(more));
-        }
-    }
-    Ok(all)
 }
 
 async fn start(who: Who, manager: &Manager) -> Result<Producer> {

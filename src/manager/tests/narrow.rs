@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::fake::{before, running};
 use super::{Fake, begin, manager, settle, soon, started};
+use crate::manager::Manager;
+use crate::unit::Unit;
 
 const NAME: &str = "a.service";
 
@@ -25,20 +27,26 @@ fn removed(fake: &Fake) -> String {
     rule
 }
 
-#[tokio::test]
-async fn few_units_among_many_are_listened_to_alone() {
-    let (manager, fake) = manager(false).await;
-    let (unit, job) = started(&manager, &fake, NAME).await;
+/// A unit that is listened to alone: its rule, and those for all units, that are gone.
+async fn narrowed(manager: &Manager, fake: &Fake) -> (Unit, String, [String; 2]) {
+    let (unit, job) = started(manager, fake, NAME).await;
     fake.unit(NAME, before(job));
     fake.unit(NAME, running());
     fake.job_removed(job, NAME, "done");
-    others(&fake);
-    settle(&manager, &fake).await;
-    let narrow = accept(&fake);
-    settle(&manager, &fake).await;
+    others(fake);
+    settle(manager, fake).await;
+    let narrow = accept(fake);
+    settle(manager, fake).await;
     assert!(narrow.contains("path='/org/freedesktop/systemd1/unit/a_2eservice'"), "{narrow}");
-    let broad = [removed(&fake), removed(&fake)];
+    let broad = [removed(fake), removed(fake)];
     assert!(broad.iter().all(|rule| rule.contains("arg0='org.freedesktop.systemd1.")), "{broad:?}");
+    (unit, narrow, broad)
+}
+
+#[tokio::test]
+async fn few_units_among_many_are_listened_to_alone() {
+    let (manager, fake) = manager(false).await;
+    let (unit, narrow, broad) = narrowed(&manager, &fake).await;
     others(&fake);
     settle(&manager, &fake).await;
     assert!(fake.peer.poll().is_none(), "they were sent before, perhaps");
@@ -74,14 +82,7 @@ async fn where_it_is_refused_all_are_listened_to() {
 #[tokio::test]
 async fn rules_for_single_units_go_too_when_nothing_is_outstanding() {
     let (manager, fake) = manager(false).await;
-    let (unit, job) = started(&manager, &fake, NAME).await;
-    fake.unit(NAME, running());
-    fake.job_removed(job, NAME, "done");
-    others(&fake);
-    settle(&manager, &fake).await;
-    let narrow = accept(&fake);
-    settle(&manager, &fake).await;
-    let _ = [removed(&fake), removed(&fake)];
+    let (unit, narrow, _) = narrowed(&manager, &fake).await;
     fake.ends(NAME, 0);
     assert!(soon(unit.wait()).await.unwrap().success());
     tokio::time::sleep(Duration::from_millis(3200)).await;
